@@ -1,0 +1,137 @@
+"""The result: all attributions of one case, the prediction, the regions, the agreement, and where it all came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlime.attribution import Attribution
+from camlime.bundle.model_input import ModelInput
+from camlime.methods.agreement import Agreement
+from camlime.regions import Regions
+from camlime.scan import Scan
+
+__all__ = ["Attribution", "Explanation", "Prediction"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model answered on the untouched input.
+
+    Args:
+        class_name: the most probable class.
+        probabilities: by class name, in the model's order.
+        logits: by class name (one entry for a single sigmoid output).
+    """
+
+    class_name: str
+    probabilities: Mapping[str, float]
+    logits: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the model answered as it did, on the grid of its input.
+
+    Args:
+        prediction: its answer.
+        explained_class: the class that the maps speak of.
+        attributions: by method.
+        regions: the reported segmentation.
+        input: what the network saw, and where it lies in the patient (RAS).
+        agreement: of CAM and LIME, where fused ran.
+        provenance: versions, hashes, seed, device, baseline.
+        warnings: what the user should know, in sentences.
+        complete: ``False`` if it was cancelled on the way; what is there is sound, only less certain or with a method missing.
+
+    Example:
+        >>> explanation = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0))  # doctest: +SKIP
+        >>> explanation.prediction.class_name, explanation.attributions["fused"].values.shape  # doctest: +SKIP
+        ('malignant', (40, 40, 8))
+    """
+
+    prediction: Prediction
+    explained_class: str
+    attributions: Mapping[str, Attribution]
+    regions: Regions
+    input: ModelInput
+    agreement: Agreement | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    complete: bool = True
+
+    @property
+    def best(self) -> Attribution | None:
+        """The attribution to show first: fused, else lime, else the first there is."""
+        for name in ("fused", "lime"):
+            if name in self.attributions:
+                return self.attributions[name]
+        return next(iter(self.attributions.values()), None)
+
+    def strongest_point_ras(self) -> NDArray[np.float64]:
+        """RAS mm of the voxel where the first map to show speaks most for the class, shape ``(3,)``.
+
+        A region's weight is the same over all its voxels, so among equal voxels the one nearest their centre is taken.
+        """
+        index = strongest_voxel(self.best.values if self.best else np.zeros(self.input.spatial_shape))
+        padded = np.concatenate([index, np.zeros(3 - len(index))])
+        point: NDArray[np.float64] = self.input.affine[:3, :3] @ padded + self.input.affine[:3, 3]
+        return point
+
+    def region_table(self) -> list[dict[str, Any]]:
+        """One row a region: id, name, ml, centre in RAS mm, and each method's weight and standard error in log-odds.
+
+        ``weight`` and ``standard_error`` on the row itself are those of the attribution to show first.
+        """
+        volumes = self.regions.volumes_ml(self.input.affine)
+        centres = self.regions.centres_ras(self.input.affine)
+        weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
+        lead = next((weighed[name] for name in ("fused", "lime") if name in weighed), None)
+        rows: list[dict[str, Any]] = []
+        for i in range(self.regions.count):
+            row: dict[str, Any] = {
+                "id": i + 1,
+                "name": self.regions.names[i] if self.regions.names else None,
+                "volume_ml": float(volumes[i]),
+                "centre_ras_mm": [float(x) for x in centres[i]],
+            }
+            if lead is not None:
+                row |= _weight(lead, i)
+                row["weight_per_ml"] = row["weight"] / row["volume_ml"] if row["volume_ml"] else None
+                row["by_method"] = {name: _weight(attribution, i) for name, attribution in weighed.items()}
+            rows.append(row)
+        return rows
+
+    def save(self, folder: str | Path, *, native: Scan | None = None) -> list[Path]:
+        """Write everything to a folder; see :func:`camlime.saving.save_explanation`."""
+        from camlime.saving import save_explanation
+
+        return save_explanation(self, Path(folder), native=native)
+
+    @staticmethod
+    def load(folder: str | Path) -> Explanation:
+        """Read what :meth:`save` wrote; see :func:`camlime.saving.load_explanation`."""
+        from camlime.saving import load_explanation
+
+        return load_explanation(folder)
+
+
+def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Index of the largest value, shape ``(ndim,)``; within a plateau, the voxel nearest to the plateau's centre."""
+    plateau = np.argwhere(values >= values.max())
+    centre = plateau.mean(axis=0)
+    index: NDArray[np.int64] = plateau[np.argmin(((plateau - centre) ** 2).sum(axis=1))]
+    return index
+
+
+def _weight(attribution: Attribution, i: int) -> dict[str, float | None]:
+    weights, std = attribution.region_weights, attribution.region_std
+    return {
+        "weight": float(weights[i]) if weights is not None else None,
+        "standard_error": float(std[i]) if std is not None else None,
+    }

@@ -1,0 +1,116 @@
+"""Removing regions: what stands in the place of what is removed, and masked images built fast.
+
+A removed voxel takes the value of a *baseline* image. None is black by accident: black is a colour that the network has an
+opinion on. Explain with one baseline and score with another, so that a map cannot profit from the first one's quirks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from camlime.bundle.model_input import ModelInput
+from camlime.errors import RequestError
+from camlime.regions import Regions, flat_labels
+
+BLUR_MM = 6.0
+"""Default width of the blurred baseline (one standard deviation, mm): most lesions' detail goes, the organ stays."""
+
+
+def constant_baseline(model_input: ModelInput, value: float) -> Tensor:
+    """One value everywhere, in units of the network's input, shape ``(C, *S)``."""
+    return torch.full_like(model_input.image, float(value))
+
+
+def mean_baseline(model_input: ModelInput) -> Tensor:
+    """Each channel's mean over the valid voxels, shape ``(C, *S)``."""
+    means = model_input.image[:, model_input.valid].mean(dim=1)
+    return means.reshape(-1, *[1] * len(model_input.spatial_shape)).expand_as(model_input.image).clone()
+
+
+def median_baseline(model_input: ModelInput) -> Tensor:
+    """Each channel's median over the valid voxels: in an organ that fills the view, the organ; shape ``(C, *S)``."""
+    medians = model_input.image[:, model_input.valid].median(dim=1).values
+    return medians.reshape(-1, *[1] * len(model_input.spatial_shape)).expand_as(model_input.image).clone()
+
+
+def blur_baseline(model_input: ModelInput, sigma_mm: float = BLUR_MM) -> Tensor:
+    """The image blurred by a Gaussian of ``sigma_mm`` mm, padding not mixed in (normalised convolution), ``(C, *S)``."""
+    sigma = [sigma_mm / size for size in model_input.spacing]
+    valid = model_input.valid.numpy().astype(np.float32)
+    weight = np.maximum(ndimage.gaussian_filter(valid, sigma, mode="nearest"), 1e-6)
+    blurred = [
+        ndimage.gaussian_filter(channel * valid, sigma, mode="nearest") / weight for channel in model_input.image.numpy()
+    ]
+    return torch.from_numpy(np.stack(blurred).astype(np.float32))
+
+
+def region_mean_baseline(model_input: ModelInput, regions: Regions) -> Tensor:
+    """Each region filled with its own mean, channel by channel, as the lime package does; shape ``(C, *S)``."""
+    sizes = np.maximum(regions.voxel_counts(), 1)
+    channels = []
+    for channel in model_input.image.numpy():
+        filled = regions.paint(regions.pool(channel) / sizes)
+        channels.append(np.where(regions.labels > 0, filled, channel))
+    return torch.from_numpy(np.stack(channels).astype(np.float32))
+
+
+_BASELINES: dict[str, Callable[..., Tensor]] = {
+    "constant": constant_baseline,
+    "mean": mean_baseline,
+    "median": median_baseline,
+    "blur": blur_baseline,
+}
+
+
+def make_baseline(name: str, model_input: ModelInput, **parameters: float) -> Tensor:
+    """Make a baseline by name: ``constant`` (value), ``mean``, ``median`` or ``blur`` (sigma_mm).
+
+    Raises:
+        RequestError: there is no such baseline, or it does not take such a parameter.
+    """
+    if name not in _BASELINES:
+        raise RequestError(f"there is no baseline '{name}'", hint="baselines: " + ", ".join(_BASELINES))
+    try:
+        return _BASELINES[name](model_input, **parameters)
+    except TypeError as error:
+        raise RequestError(f"baseline '{name}' cannot be made with {parameters}", hint=str(error)) from error
+
+
+class Masker:
+    """Builds masked images: voxels of absent regions take the baseline's value.
+
+    One ``index_select`` spreads each mask row over the voxels and one ``lerp`` mixes image and baseline, on the device where
+    the network is; the lime package loops over absent regions instead.
+
+    Args:
+        image: shape ``(C, *S)``.
+        baseline: shape ``(C, *S)``.
+        regions: on the same grid; voxels of label 0 are always kept.
+        device: where the masked images are wanted.
+
+    Example:
+        >>> regions = Regions(np.array([[1, 2]], dtype=np.int32))
+        >>> masker = Masker(torch.ones(1, 1, 2), torch.zeros(1, 1, 2), regions, torch.device("cpu"))
+        >>> masker(torch.tensor([[1.0, 0.0]]))
+        tensor([[[[1., 0.]]]])
+    """
+
+    def __init__(self, image: Tensor, baseline: Tensor, regions: Regions, device: torch.device) -> None:
+        self._shape = tuple(image.shape)
+        self._image = image.reshape(1, image.shape[0], -1).to(device)
+        self._baseline = baseline.reshape(1, image.shape[0], -1).to(device)
+        self._labels = flat_labels(regions).to(device)
+        self._device = device
+
+    def __call__(self, presence: Tensor) -> Tensor:
+        """Masked images ``(N, C, *S)`` for presences ``(N, d)``, 1 kept and 0 removed (values between mix the two)."""
+        count = presence.shape[0]
+        kept = torch.ones(count, presence.shape[1] + 1, device=self._device, dtype=self._image.dtype)
+        kept[:, 1:] = presence.to(self._device, self._image.dtype)
+        weight = kept.index_select(1, self._labels)[:, None]
+        return torch.lerp(self._baseline, self._image, weight).reshape(count, *self._shape)

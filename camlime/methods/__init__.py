@@ -1,0 +1,1 @@
+"""The methods of explanation, one file each, and the parts they share."""

@@ -1,0 +1,362 @@
+"""One case from a scan and a bundle to an explanation."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from camlime.attribution import Attribution
+from camlime.bundle import Bundle
+from camlime.bundle.model_input import ModelInput
+from camlime.classifier import Classifier
+from camlime.errors import RequestError
+from camlime.explanation import Explanation, Prediction
+from camlime.masking import make_baseline
+from camlime.methods import cam
+from camlime.methods.agreement import Agreement
+from camlime.methods.budget import Budget
+from camlime.methods.case import Case, Progress
+from camlime.methods.combine import RULES, combine
+from camlime.methods.fused import Fused
+from camlime.methods.lime import Lime
+from camlime.methods.sampling import Cancelled
+from camlime.methods.stopping import StoppingRule
+from camlime.region_source import regions_from_file
+from camlime.regions import Regions, supervoxels
+from camlime.scan import Scan
+from camlime.version import __version__
+
+METHODS = (*cam.METHODS, "lime", "fused", *RULES)
+"""Every method that can be asked for."""
+
+DEFAULT_METHODS = ("gradcam", "lime", "fused")
+DEFAULT_BUDGET = 1024
+DEFAULT_REGIONS = 100
+DEFAULT_SEGMENTATIONS = 2
+DEFAULT_BASELINE = "blur"
+
+WHOLE_SCAN_FACTOR = 3.0
+"""A scan that is larger than a region bundle's field of view by this factor along two axes needs a point to look at."""
+
+RECORDED_PACKAGES = ("torch", "monai", "grad-cam", "lime", "numpy", "scikit-image", "SimpleITK", "nibabel")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for; what is ``None`` is taken from the bundle's ``explain.json``, else from the engine's defaults.
+
+    Args:
+        methods: of :data:`METHODS`.
+        class_name: the class to explain; the predicted one if ``None``.
+        point: RAS mm; the centre of what a region bundle looks at.
+        regions: a label map (file) or :class:`Regions` on the input grid; supervoxels if ``None``.
+        n_regions: about how many supervoxels.
+        segmentations: how many jittered segmentations share the budget; 1 with ``regions``.
+        budget: pass-equivalents for each of LIME and fused, or ``"auto"``: until certain.
+        lime_mode: ``default`` or ``stock``.
+        seed: of every random choice.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: measured if ``None``.
+        amp: mixed precision.
+        target_layer: of the CAMs; chosen if ``None``.
+        baseline: name of what removed regions are replaced by.
+    """
+
+    methods: Sequence[str] | None = None
+    class_name: str | None = None
+    point: Sequence[float] | None = None
+    regions: str | Path | Regions | None = None
+    n_regions: int | None = None
+    segmentations: int | None = None
+    budget: int | Literal["auto"] | None = None
+    lime_mode: Literal["default", "stock"] = "default"
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+    amp: bool = False
+    target_layer: str | None = None
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """What a caller wants to hear while the work goes on.
+
+    Args:
+        on_progress: after each batch.
+        on_attribution: when a method is done.
+        cancelled: asked between batches; ``True`` ends the work with what is there.
+    """
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_attribution: Callable[[Attribution], None] = lambda attribution: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+def explain(
+    scan: Scan | str | Path,
+    bundle: Bundle | str | Path,
+    *,
+    series: str | None = None,
+    trust_code: bool = False,
+    listeners: Listeners | None = None,
+    **settings: Any,
+) -> Explanation:
+    """Explain why a bundle's model answers as it does on a scan.
+
+    Args:
+        scan: a scan, or a file or DICOM folder to read.
+        bundle: a bundle, its folder, or the name of a shipped one.
+        series: which DICOM series, where a folder holds several.
+        trust_code: let the bundle run code of its own; see :class:`camlime.Bundle`.
+        listeners: for progress and to cancel.
+        **settings: the fields of :class:`Settings`.
+
+    Raises:
+        CamlimeError: anything the user can put right; see :mod:`camlime.errors`.
+
+    Example:
+        >>> import camlime
+        >>> result = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0), seed=1)  # doctest: +SKIP
+        >>> result.prediction.probabilities["malignant"]  # doctest: +SKIP
+        0.93
+        >>> result.save("explanation")  # doctest: +SKIP
+    """
+    wanted = Settings(**settings)
+    heard = listeners or Listeners()
+    read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
+    methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
+    read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    model_input = read_bundle.prepare(focus(read_scan, read_bundle, wanted.point))
+    classifier = _classifier(read_bundle, wanted)
+    prediction = predict(classifier, model_input)
+    explained = wanted.class_name or prediction.class_name
+    index = classifier.class_index(explained)
+    baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
+    case = Case(
+        classifier,
+        model_input,
+        index,
+        _segmentations(read_scan, read_bundle, model_input, wanted),
+        baseline,
+        seed=wanted.seed,
+        on_progress=heard.on_progress,
+        cancelled=heard.cancelled,
+    )
+    budget = wanted.budget or read_bundle.explain_settings.budget or DEFAULT_BUDGET
+    runner = _Runner(case, wanted, StoppingRule() if budget == "auto" else budget, read_bundle, heard)
+    complete = runner.run(methods)
+    return Explanation(
+        prediction=prediction,
+        explained_class=explained,
+        attributions={name: runner.done[name] for name in methods if name in runner.done},
+        regions=case.regions[0],
+        input=model_input,
+        agreement=runner.agreement,
+        provenance=_provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
+        warnings=_warnings(read_bundle, runner, model_input),
+        complete=complete,
+    )
+
+
+def classify(
+    scan: Scan | str | Path,
+    bundle: Bundle | str | Path,
+    *,
+    point: Sequence[float] | None = None,
+    series: str | None = None,
+    device: str = "auto",
+    trust_code: bool = False,
+) -> Prediction:
+    """Only the model's answer; arguments and errors as in :func:`explain`."""
+    read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
+    read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
+    return predict(_classifier(read_bundle, Settings(device=device)), model_input)
+
+
+def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """The methods' own names, in order and each once.
+
+    Raises:
+        RequestError: there is no such method.
+    """
+    found: list[str] = []
+    for name in names:
+        known = name if name in METHODS else cam.ALIASES.get(name.lower(), name.lower())
+        if known in cam.REFUSED:
+            cam.checked_method(known)
+        if known not in METHODS:
+            raise RequestError(f"there is no method '{name}'", hint="methods: " + ", ".join(METHODS))
+        if known not in found:
+            found.append(known)
+    if not found:
+        raise RequestError("no method was asked for", hint="methods: " + ", ".join(METHODS))
+    return tuple(found)
+
+
+def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
+    """Cut the scan down to what a region bundle looks at around a point (RAS mm); without a point, the scan itself.
+
+    Raises:
+        RequestError: the point lies outside the scan; the bundle does not work on a region; or it does, the scan is much
+            larger, and there is no point.
+    """
+    view = bundle.field_of_view_mm
+    if point is not None:
+        if view is None or len(view) != 3:
+            raise RequestError(
+                f"bundle '{bundle.name}' looks at the whole image, so there is no point to give", hint="leave the point out"
+            )
+        return scan.crop(tuple(point), view)
+    if bundle.explain_settings.field_of_view_mm is not None and len(scan.shape) == 3 and view is not None:
+        extent = np.array(scan.shape) * np.array(scan.spacing)
+        if int((extent > WHOLE_SCAN_FACTOR * max(view)).sum()) >= 2:
+            raise RequestError(
+                f"bundle '{bundle.name}' looks at {_mm(view)} mm, the scan is {_mm(extent)} mm: it has to know where to look",
+                hint="give --point R A S in mm (the position that 3D Slicer shows), --point-lps or --center-voxel",
+            )
+    return scan
+
+
+def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:
+    """The model's answer on its input."""
+    logits = classifier.logits(model_input.image[None])
+    probabilities = classifier.probabilities(logits)[0].double()
+    names = classifier.class_names
+    single = logits.shape[1] == 1
+    return Prediction(
+        class_name=names[int(probabilities.argmax())],
+        probabilities={name: float(p) for name, p in zip(names, probabilities, strict=True)},
+        logits={name: float(z) for name, z in zip(names[-1:] if single else names, logits[0].double(), strict=True)},
+    )
+
+
+class _Runner:
+    """Runs methods in the order asked for, each once, parents of a combination first."""
+
+    def __init__(self, case: Case, wanted: Settings, budget: Budget, bundle: Bundle, heard: Listeners) -> None:
+        self._case = case
+        self._wanted = wanted
+        self._budget = budget
+        self._layer = wanted.target_layer or bundle.explain_settings.target_layer
+        self._heard = heard
+        self.done: dict[str, Attribution] = {}
+        self.agreement: Agreement | None = None
+
+    def run(self, methods: Sequence[str]) -> bool:
+        """Run them; ``False`` if cancelled on the way."""
+        for name in methods:
+            if self._heard.cancelled():
+                return False
+            try:
+                self._get(name)
+            except Cancelled:
+                return False
+        return not self._heard.cancelled()
+
+    def _get(self, name: str) -> Attribution:
+        if name not in self.done:
+            self.done[name] = self._explain(name)
+            self._heard.on_attribution(self.done[name])
+        return self.done[name]
+
+    def _explain(self, name: str) -> Attribution:
+        if name == "lime":
+            return Lime(budget=self._budget, mode=self._wanted.lime_mode).explain(self._case)
+        if name == "fused":
+            fused = Fused(budget=self._budget, target_layer=self._layer)
+            attribution = fused.explain(self._case)
+            self.agreement = fused.agreement
+            return attribution
+        for rule in RULES:
+            if name == rule:
+                return combine(rule, self._get("gradcam"), self._get("lime"), self._case.input.valid.numpy())
+        return cam.Cam(name, target_layer=self._layer).explain(self._case)
+
+
+def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
+    return Classifier(
+        bundle.network,
+        class_names=bundle.class_names,
+        activation=bundle.activation,
+        device=wanted.device,
+        amp=wanted.amp,
+        batch_size=wanted.batch_size,
+        inferer=bundle.inferer,
+    )
+
+
+def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
+    """The baseline asked for, else the bundle's, else a blur: its record and the image ``(C, *S)``."""
+    own = bundle.explain_settings.baseline
+    if name is None and own is not None:
+        name, options = own.name, dict(own.options)
+    else:
+        name = name or DEFAULT_BASELINE
+        options = dict(own.options) if own is not None and own.name == name else {}
+    return {"name": name, **options}, make_baseline(name, model_input, **options)
+
+
+def _segmentations(scan: Scan, bundle: Bundle, model_input: ModelInput, wanted: Settings) -> tuple[Regions, ...]:
+    if isinstance(wanted.regions, Regions):
+        return (wanted.regions,)
+    if wanted.regions is not None:
+        return (regions_from_file(wanted.regions, scan, model_input),)
+    count = wanted.n_regions or bundle.explain_settings.n_regions or DEFAULT_REGIONS
+    number = DEFAULT_SEGMENTATIONS if wanted.segmentations is None else wanted.segmentations
+    if number < 1:
+        raise RequestError(f"{number} segmentations were asked for", hint="give at least 1")
+    jitters = [None, *[1000 * wanted.seed + i for i in range(1, number)]]
+    return tuple(supervoxels(model_input, count, jitter_seed=jitter) for jitter in jitters)
+
+
+def _provenance(
+    bundle: Bundle, scan: Scan, classifier: Classifier, wanted: Settings, budget: object, baseline: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "camlime": __version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "bundle": {
+            "name": bundle.name,
+            "version": bundle.version,
+            "sha256": dict(bundle.fingerprint),
+            "trusted_code": bundle.trusted_code,
+            "assumptions": list(bundle.assumptions),
+        },
+        "scan": {"name": scan.source.name, "series_uid": scan.series_uid},
+        "point_ras_mm": None if wanted.point is None else [float(x) for x in wanted.point],
+        "seed": wanted.seed,
+        "device": str(classifier.device),
+        "mixed_precision": wanted.amp,
+        "batch_size": wanted.batch_size,
+        "budget": budget,
+        "baseline": baseline,
+        "regions": str(wanted.regions) if isinstance(wanted.regions, (str, Path)) else None,
+    }
+
+
+def _warnings(bundle: Bundle, runner: _Runner, model_input: ModelInput) -> tuple[str, ...]:
+    said = [*bundle.assumptions]
+    padded = 1 - float(model_input.valid.double().mean())
+    if padded > 0:
+        said.append(f"{padded:.0%} of what the network sees is padding beyond the scan; it is neither explained nor shown")
+    for name, attribution in runner.done.items():
+        said += [f"{name}: {note}" for note in attribution.parameters.get("notes", [])]
+        if attribution.parameters.get("intervals_supported") is False:
+            said.append(f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget")
+    return tuple(dict.fromkeys(said))
+
+
+def _mm(lengths: Sequence[float] | np.ndarray) -> str:
+    return " x ".join(f"{length:.0f}" for length in lengths)

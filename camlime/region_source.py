@@ -1,0 +1,80 @@
+"""The user's label map as regions: read, checked against the scan's grid, brought onto the network's input grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlime.bundle.model_input import ModelInput
+from camlime.errors import RegionsError
+from camlime.regions import Regions, regions_from_label_map
+from camlime.scan import Scan, load_label_map
+
+LATTICE_TOLERANCE = 0.1
+"""In voxels: how far a label map's voxel centres may lie from the scan's."""
+
+
+def regions_from_file(path: str | Path, scan: Scan, model_input: ModelInput) -> Regions:
+    """Regions from a label map file on the scan's voxels, or on the network's input grid (such as ``regions.nii.gz``).
+
+    A label map may cover a part of the scan, as 3D Slicer saves a segmentation, and may store its axes in another order or
+    direction; its voxels have to be the scan's. Otherwise it was made on another image, and where its labels belong in
+    this one is a guess that is left to the user.
+
+    Raises:
+        ScanError: the file cannot be read.
+        RegionsError: it is no label map, lies on another grid, or has no label inside what the network sees.
+    """
+    labels, affine, names = load_label_map(path)
+    on_scan = same_lattice(labels.shape, affine, scan.shape, scan.affine)
+    on_input = same_lattice(labels.shape, affine, model_input.spatial_shape, model_input.affine)
+    if not on_scan and not on_input:
+        raise RegionsError(
+            f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, the scan {_grid(scan.shape, scan.affine)}",
+            hint="resample it onto the scan (in 3D Slicer: export the segmentation to a label map with the scan as reference)",
+        )
+    return regions_from_label_map(labels, affine, model_input, names=names, source=str(path))
+
+
+def same_lattice(
+    shape: tuple[int, ...],
+    affine: NDArray[np.float64],
+    other_shape: tuple[int, ...],
+    other_affine: NDArray[np.float64],
+) -> bool:
+    """Whether every voxel of the first grid is a voxel of the second: axes may be swapped or flipped, the box smaller.
+
+    Args:
+        shape: of the first grid, 2D or 3D.
+        affine: 4x4, its voxel index to RAS mm.
+        other_shape: of the second.
+        other_affine: its affine.
+
+    Example:
+        >>> shifted = np.eye(4)
+        >>> shifted[:3, 3] = 1.0
+        >>> same_lattice((2, 2, 2), shifted, (4, 4, 4), np.eye(4)), same_lattice((2, 2, 2), 2 * np.eye(4), (4, 4, 4), np.eye(4))
+        (True, False)
+    """
+    between = np.linalg.inv(other_affine) @ affine
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in _three(shape)], indexing="ij"), dtype=float).reshape(3, -1)
+    mapped = between[:3, :3] @ corners + between[:3, 3:]
+    whole = bool(np.abs(mapped - np.rint(mapped)).max() < LATTICE_TOLERANCE)
+    axes = np.rint(between[:3, :3])
+    swap = bool((np.abs(axes).sum(axis=0) == 1).all() and (np.abs(axes).sum(axis=1) == 1).all())
+    inside = bool((np.rint(mapped) >= 0).all() and (np.rint(mapped) < np.array(_three(other_shape))[:, None]).all())
+    return whole and swap and inside
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape, *[1] * (3 - len(shape)))
+
+
+def _grid(shape: tuple[int, ...], affine: NDArray[np.float64]) -> str:
+    spacing = np.linalg.norm(affine[:3, : len(shape)], axis=0)
+    return (
+        f"{'x'.join(map(str, shape))} voxels of {'x'.join(f'{s:.3g}' for s in spacing)} mm "
+        f"from ({', '.join(f'{x:.1f}' for x in affine[:3, 3])})"
+    )

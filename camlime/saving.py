@@ -1,0 +1,275 @@
+"""An explanation on disk: volumes, ``explanation.json`` and the picture, all of them or none.
+
+Everything is written into a hidden folder beside its final place and then moved, ``explanation.json`` last: a run that fails
+on the way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that it names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camlime.attribution import Attribution
+from camlime.bundle.model_input import ModelInput
+from camlime.errors import OutputError
+from camlime.explanation import Explanation, Prediction
+from camlime.methods.agreement import Agreement
+from camlime.overview import draw_overview
+from camlime.regions import Regions
+from camlime.resampling import resample
+from camlime.scan import load_label_map, save_volume
+from camlime.scan.scan import Scan
+
+FORMAT = "camlime explanation 1"
+JSON_NAME = "explanation.json"
+NATIVE = "native"
+"""Sub-folder for the maps on the scan's own grid."""
+
+
+def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | None = None) -> list[Path]:
+    """Write an explanation to a folder, which is made if it is not there; files of an earlier run are replaced.
+
+    Args:
+        explanation: what to write.
+        folder: where to.
+        native: the scan; if given, maps (trilinear) and regions (nearest neighbour) are also written on its grid, in ``native/``.
+
+    Returns:
+        The files, ``explanation.json`` first.
+
+    Raises:
+        OutputError: it cannot be written; nothing new is left behind.
+    """
+    with staged(folder) as stage:
+        names = _write_volumes(explanation, stage)
+        if native is not None:
+            (stage / NATIVE).mkdir()
+            names += _write_native(explanation, native, stage)
+        draw_overview(explanation, stage / "overview.png")
+        record = _record(explanation, native is not None)
+        (stage / JSON_NAME).write_text(json.dumps(_plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return [folder / name for name in (JSON_NAME, "overview.png", *names)]
+
+
+def load_explanation(folder: str | Path) -> Explanation:
+    """Read what :func:`save_explanation` wrote.
+
+    Raises:
+        OutputError: it is not such a folder, or a file is missing or damaged.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
+        if record.get("format") != FORMAT:
+            raise OutputError(f"{folder / JSON_NAME} has format {record.get('format')!r}, not {FORMAT!r}")
+        return _read(record, folder)
+    except FileNotFoundError as error:
+        raise OutputError(f"{error.filename} is missing", hint="give a folder that camlime explain wrote") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise OutputError(f"{folder / JSON_NAME} is damaged: {error!r}", hint="explain the scan again") from error
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside ``folder`` whose files are moved up when the block ends well, and are gone when it does not.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    stage: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".camlime-", dir=folder))
+        yield stage
+        files = sorted((p for p in stage.rglob("*") if p.is_file()), key=lambda p: p.name == JSON_NAME)
+        for path in files:
+            final = folder / path.relative_to(stage)
+            final.parent.mkdir(exist_ok=True)
+            path.replace(final)
+        shutil.rmtree(stage)
+    except BaseException as error:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+            raise OutputError(
+                f"cannot write to {folder}: {why}", hint="give --output a folder that you may write to, with space left"
+            ) from error
+        raise
+
+
+def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:
+    affine = explanation.input.affine
+    volumes: dict[str, NDArray[Any]] = {
+        "input": _channels_last(explanation.input.image.numpy()),
+        "regions": explanation.regions.labels,
+    }
+    if not bool(explanation.input.valid.all()):
+        volumes["valid"] = explanation.input.valid.numpy().astype(np.uint8)
+    for attribution in explanation.attributions.values():
+        volumes[file_stem(attribution.method)] = attribution.values
+        if attribution.std is not None:
+            volumes[f"{file_stem(attribution.method)}_std"] = attribution.std
+    for name, volume in volumes.items():
+        save_volume(stage / f"{name}.nii.gz", volume, affine)
+    return [f"{name}.nii.gz" for name in volumes]
+
+
+def _write_native(explanation: Explanation, scan: Scan, stage: Path) -> list[str]:
+    names = []
+    volumes: dict[str, tuple[NDArray[Any], str]] = {"regions": (explanation.regions.labels, "nearest")}
+    for attribution in explanation.attributions.values():
+        volumes[file_stem(attribution.method)] = (attribution.values, "linear")
+        if attribution.std is not None:
+            volumes[f"{file_stem(attribution.method)}_std"] = (attribution.std, "linear")
+    for name, (volume, mode) in volumes.items():
+        resampled = resample(volume, explanation.input.affine, scan.shape, scan.affine, mode=mode)
+        save_volume(stage / NATIVE / f"{name}.nii.gz", resampled, scan.affine)
+        names.append(f"{NATIVE}/{name}.nii.gz")
+    return names
+
+
+def file_stem(method: str) -> str:
+    """The file name of a method without its ending: ``gradcam++`` becomes ``gradcampp``, since + is awkward in names."""
+    return method.replace("+", "p")
+
+
+def _channels_last(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
+
+
+def _record(explanation: Explanation, native: bool) -> dict[str, Any]:
+    prediction = explanation.prediction
+    return {
+        "format": FORMAT,
+        "complete": explanation.complete,
+        "prediction": {
+            "class": prediction.class_name,
+            "probabilities": dict(prediction.probabilities),
+            "logits": dict(prediction.logits),
+        },
+        "explained_class": explanation.explained_class,
+        "attributions": {name: _attribution(a, native) for name, a in explanation.attributions.items()},
+        "regions": explanation.region_table(),
+        "regions_file": "regions.nii.gz",
+        "regions_origin": explanation.regions.origin,
+        "input": {
+            "file": "input.nii.gz",
+            "channels": int(explanation.input.image.shape[0]),
+            "shape": list(explanation.input.spatial_shape),
+            "spacing_mm": list(explanation.input.spacing),
+            "affine_ras": explanation.input.affine.tolist(),
+            "padded_voxels": int((~explanation.input.valid).sum()),
+        },
+        "strongest_point_ras_mm": explanation.strongest_point_ras().tolist(),
+        "agreement": explanation.agreement.as_dict() if explanation.agreement else None,
+        "warnings": list(explanation.warnings),
+        "provenance": dict(explanation.provenance),
+    }
+
+
+def _attribution(attribution: Attribution, native: bool) -> dict[str, Any]:
+    stem = file_stem(attribution.method)
+    with_std = attribution.std is not None
+    record: dict[str, Any] = {
+        "file": f"{stem}.nii.gz",
+        "std_file": f"{stem}_std.nii.gz" if with_std else None,
+        "forward_passes": attribution.forward_passes,
+        "backward_passes": attribution.backward_passes,
+        "seconds": attribution.seconds,
+        "target_layer": attribution.target_layer,
+        "parameters": dict(attribution.parameters),
+    }
+    if native:
+        record["native_file"] = f"{NATIVE}/{stem}.nii.gz"
+        record["native_std_file"] = f"{NATIVE}/{stem}_std.nii.gz" if with_std else None
+    return record
+
+
+def _read(record: Mapping[str, Any], folder: Path) -> Explanation:
+    described = record["input"]
+    shape = tuple(described["shape"])
+    image = _volume(folder / described["file"]).reshape(*shape, described["channels"])
+    valid = np.ones(shape, dtype=bool)
+    if described["padded_voxels"]:
+        valid = _volume(folder / "valid.nii.gz").reshape(shape) > 0
+    rows = record["regions"]
+    named = tuple(str(row["name"]) for row in rows) if rows and rows[0]["name"] is not None else None
+    labels = load_label_map(folder / record["regions_file"])[0].reshape(shape)
+    agreement = record["agreement"]
+    return Explanation(
+        prediction=Prediction(
+            record["prediction"]["class"], record["prediction"]["probabilities"], record["prediction"]["logits"]
+        ),
+        explained_class=record["explained_class"],
+        attributions={name: _read_attribution(name, a, rows, shape, folder) for name, a in record["attributions"].items()},
+        regions=Regions(labels, names=named, origin=record["regions_origin"]),
+        input=ModelInput(
+            torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
+            np.asarray(described["affine_ras"]),
+            torch.from_numpy(valid),
+            tuple(described["spacing_mm"]),
+        ),
+        agreement=Agreement(**{**agreement, "interval": tuple(agreement["interval"])}) if agreement else None,
+        provenance=record["provenance"],
+        warnings=tuple(record["warnings"]),
+        complete=record["complete"],
+    )
+
+
+def _read_attribution(
+    name: str, record: Mapping[str, Any], rows: list[dict[str, Any]], shape: tuple[int, ...], folder: Path
+) -> Attribution:
+    weighed = bool(rows) and name in rows[0].get("by_method", {})
+    weights = np.array([row["by_method"][name]["weight"] for row in rows]) if weighed else None
+    errors = [row["by_method"][name]["standard_error"] for row in rows] if weighed else [None]
+    return Attribution(
+        method=name,
+        values=_volume(folder / record["file"]).reshape(shape),
+        std=_volume(folder / record["std_file"]).reshape(shape) if record["std_file"] else None,
+        region_weights=weights,
+        region_std=None if errors[0] is None else np.array(errors, dtype=float),
+        forward_passes=record["forward_passes"],
+        backward_passes=record["backward_passes"],
+        seconds=record["seconds"],
+        target_layer=record["target_layer"],
+        parameters=record["parameters"],
+    )
+
+
+def _volume(path: Path) -> NDArray[np.float32]:
+    import nibabel
+
+    try:
+        return np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
+    except FileNotFoundError as error:
+        raise OutputError(f"{path} is missing", hint="explain the scan again") from error
+    except Exception as error:  # nibabel and gzip raise many kinds for damaged files
+        raise OutputError(f"{path} is damaged: {error}", hint="explain the scan again") from error
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; NaN and infinities, which JSON has not, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
