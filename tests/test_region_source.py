@@ -1,0 +1,94 @@
+"""A user's label map: on the scan's voxels it is taken, anywhere else it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from camlime.bundle.model_input import ModelInput
+from camlime.errors import RegionsError
+from camlime.region_source import regions_from_file, same_lattice
+from camlime.scan import Scan, save_volume
+
+
+@pytest.fixture
+def scan() -> Scan:
+    affine = np.diag([-0.7, -0.7, 2.5, 1.0])
+    affine[:3, 3] = (60.0, 40.0, -100.0)
+    return Scan.from_array(np.random.default_rng(0).random((1, 12, 10, 8)), affine)
+
+
+@pytest.fixture
+def seen(scan: Scan) -> ModelInput:
+    """The network sees a part of the scan, on voxels of half the size."""
+    affine = scan.affine.copy()
+    affine[:3, 3] = scan.voxel_to_ras([2.1, 2.1, 2.1])  # no centre lies midway between two of the scan's
+    affine[:3, :3] /= 2
+    return ModelInput(torch.rand(1, 10, 10, 6), affine, torch.ones(10, 10, 6, dtype=torch.bool), (0.35, 0.35, 1.25))
+
+
+def label_map(scan: Scan) -> np.ndarray:
+    labels = np.zeros(scan.shape, np.int16)
+    labels[3:6, 3:6, 2:5] = 7
+    labels[6:8, 3:6, 2:5] = 9
+    return labels
+
+
+def test_labels_land_on_the_same_millimetres(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    labels = label_map(scan)
+    path = save_volume(tmp_path / "labels.nii.gz", labels, scan.affine)
+    regions = regions_from_file(path, scan, seen)
+    assert regions.names == ("label_7", "label_9")
+    for index in np.ndindex(*seen.spatial_shape):
+        nearest = np.rint(scan.ras_to_voxel(seen.affine[:3, :3] @ index + seen.affine[:3, 3])).astype(int)
+        assert regions.labels[index] == {0: 0, 7: 1, 9: 2}[int(labels[tuple(nearest)])]
+
+
+def test_flipped_storage_of_the_same_voxels_is_accepted(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    labels = label_map(scan)
+    straight = regions_from_file(save_volume(tmp_path / "a.nii.gz", labels, scan.affine), scan, seen)
+    flip = np.diag([-1.0, 1, 1, 1])
+    flip[0, 3] = scan.shape[0] - 1
+    flipped = save_volume(tmp_path / "b.nii.gz", np.ascontiguousarray(labels[::-1]), scan.affine @ flip)
+    np.testing.assert_array_equal(regions_from_file(flipped, scan, seen).labels, straight.labels)
+
+
+def test_a_part_of_the_scan_is_accepted(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    whole = regions_from_file(save_volume(tmp_path / "a.nii.gz", label_map(scan), scan.affine), scan, seen)
+    affine = scan.affine.copy()
+    affine[:3, 3] = scan.voxel_to_ras([2, 3, 1])
+    part = save_volume(tmp_path / "b.nii.gz", label_map(scan)[2:9, 3:, 1:6], affine)
+    np.testing.assert_array_equal(regions_from_file(part, scan, seen).labels, whole.labels)
+
+
+def moved(scan: Scan, by: float) -> np.ndarray:
+    affine = scan.affine.copy()
+    affine[0, 3] += by
+    return affine
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [lambda s: moved(s, 0.3), lambda s: moved(s, 70.0), lambda s: np.eye(4), lambda s: s.affine @ np.diag([2, 2, 1, 1])],
+)
+def test_another_geometry_is_refused(tmp_path: Path, scan: Scan, seen: ModelInput, affine) -> None:
+    path = save_volume(tmp_path / "labels.nii.gz", label_map(scan), affine(scan))
+    with pytest.raises(RegionsError, match="another voxel grid"):
+        regions_from_file(path, scan, seen)
+
+
+def test_no_label_in_view_is_refused(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    labels = np.zeros(scan.shape, np.int16)
+    labels[11, 9, 7] = 1
+    path = save_volume(tmp_path / "labels.nii.gz", labels, scan.affine)
+    with pytest.raises(RegionsError, match="no label inside"):
+        regions_from_file(path, scan, seen)
+
+
+def test_lattice_of_swapped_axes() -> None:
+    swap = np.eye(4)[[1, 0, 2, 3]]
+    assert same_lattice((3, 4, 5), swap, (4, 3, 5), np.eye(4))
+    assert not same_lattice((3, 4, 5), swap, (3, 4, 5), np.eye(4))
