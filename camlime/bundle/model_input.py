@@ -14,7 +14,8 @@ class ModelInput:
 
     Args:
         image: shape ``(C, *S)``, float32, on the CPU: what the network is given.
-        affine: 4x4, voxel index of ``image`` to RAS mm, in the scan's frame (2D images: the third column is a unit normal).
+        affine: 4x4, voxel index of ``image`` to RAS mm, in the scan's frame (2D images: the third column is a unit
+            normal).
         valid: shape ``(*S,)``, bool: voxels whose centre lies inside the scan; what padding made up is ``False``.
         spacing: mm, one a spatial axis.
     """

@@ -323,31 +323,3 @@ def input_grid_maps(
         on_features = feature_map(method, capture.activations, capture.gradients)
         maps[method] = to_input_grid(finite(method, layer, on_features), layer.placement, case.input.spatial_shape)
     return layer.name, maps
-
-
-def pooled_columns(
-    case: Case,
-    labels: NDArray[np.integer],
-    d: int,
-    methods: Sequence[str] = ("hirescam", "gradcam", "layercam"),
-    *,
-    target_layer: str | None = None,
-) -> dict[str, NDArray[np.float64]]:
-    """Sums of CAMs over regions, from one shared forward and backward pass.
-
-    Args:
-        case: what to explain.
-        labels: shape ``(*S,)``, integers ``0..d``; 0 is no region.
-        d: number of regions.
-        methods: of ``METHODS``.
-        target_layer: as in :class:`Cam`.
-
-    Returns:
-        By method, shape ``(d,)``: the sum of the map over the voxels of regions 1..d.
-    """
-    _, maps = input_grid_maps(case, methods, target_layer=target_layer)
-    flat = np.asarray(labels).ravel()
-    return {
-        name: np.asarray(np.bincount(flat, values.ravel(), minlength=d + 1)[1 : d + 1], dtype=float)
-        for name, values in maps.items()
-    }
