@@ -43,7 +43,7 @@ DEFAULT_REGIONS = 100
 DEFAULT_SEGMENTATIONS = 2
 DEFAULT_BASELINE = "blur"
 
-WHOLE_SCAN_FACTOR = 3.0
+WHOLE_SCAN_FACTOR = 2.5
 """A scan that is larger than a region bundle's field of view by this factor along two axes needs a point to look at."""
 
 RECORDED_PACKAGES = ("torch", "monai", "grad-cam", "lime", "numpy", "scikit-image", "SimpleITK", "nibabel")
@@ -296,14 +296,20 @@ def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
 
 
 def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
-    """The baseline asked for, else the bundle's, else a blur: its record and the image ``(C, *S)``."""
+    """The baseline asked for, else the bundle's, else a blur: its record and the image ``(C, *S)``.
+
+    Channels that hold guidance (a mask) are their own baseline: they stay as they are when regions are removed.
+    """
     own = bundle.explain_settings.baseline
     if name is None and own is not None:
         name, options = own.name, dict(own.options)
     else:
         name = name or DEFAULT_BASELINE
         options = dict(own.options) if own is not None and own.name == name else {}
-    return {"name": name, **options}, make_baseline(name, model_input, **options)
+    baseline = make_baseline(name, model_input, **options)
+    fixed = list(bundle.guidance_channels)
+    baseline[fixed] = model_input.image[fixed]
+    return {"name": name, **options}, baseline
 
 
 def _segmentations(scan: Scan, bundle: Bundle, model_input: ModelInput, wanted: Settings) -> tuple[Regions, ...]:

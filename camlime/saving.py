@@ -114,10 +114,10 @@ def staged(folder: Path) -> Iterator[Path]:
 
 def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:
     affine = explanation.input.affine
-    volumes: dict[str, NDArray[Any]] = {
-        "input": _channels_last(explanation.input.image.numpy()),
-        "regions": explanation.regions.labels,
-    }
+    image = explanation.input.image.numpy()
+    several = image.shape[0] > 1
+    save_volume(stage / "input.nii.gz", np.moveaxis(image, 0, -1) if several else image[0], affine, vector=several)
+    volumes: dict[str, NDArray[Any]] = {"regions": explanation.regions.labels}
     if not bool(explanation.input.valid.all()):
         volumes["valid"] = explanation.input.valid.numpy().astype(np.uint8)
     for attribution in explanation.attributions.values():
@@ -126,7 +126,7 @@ def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:
             volumes[f"{file_stem(attribution.method)}_std"] = attribution.std
     for name, volume in volumes.items():
         save_volume(stage / f"{name}.nii.gz", volume, affine)
-    return [f"{name}.nii.gz" for name in volumes]
+    return ["input.nii.gz", *[f"{name}.nii.gz" for name in volumes]]
 
 
 def _write_native(explanation: Explanation, scan: Scan, stage: Path) -> list[str]:
@@ -146,10 +146,6 @@ def _write_native(explanation: Explanation, scan: Scan, stage: Path) -> list[str
 def file_stem(method: str) -> str:
     """The file name of a method without its ending: ``gradcam++`` becomes ``gradcampp``, since + is awkward in names."""
     return method.replace("+", "p")
-
-
-def _channels_last(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
 
 
 def _record(explanation: Explanation, native: bool) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""An explanation on disk: everything comes back, and what fails leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from camlime import saving
+from camlime.attribution import Attribution
+from camlime.bundle.model_input import ModelInput
+from camlime.errors import OutputError
+from camlime.explanation import Explanation, Prediction, strongest_voxel
+from camlime.methods.agreement import Agreement
+from camlime.regions import Regions
+from camlime.scan import Scan
+
+SHAPE = (8, 7, 5)
+
+
+def explanation(channels: int = 1, shape: tuple[int, ...] = SHAPE) -> Explanation:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(1, 4, shape).astype(np.int32)
+    labels.ravel()[:3] = [1, 2, 3]
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-0.7, 0.7, 1.25])
+    affine[:3, 3] = (10.0, -20.0, 30.0)
+    valid = torch.ones(shape, dtype=torch.bool)
+    valid[0] = False
+    regions = Regions(labels, names=("lung", "vessel", "nodule"))
+    weights, errors = np.array([0.1, -0.2, 1.5]), np.array([0.01, 0.02, 0.03])
+    fused = Attribution(
+        "fused", regions.paint(weights), regions.paint(errors), weights, errors, 100, 8, 1.5, "layer2", {"share": np.float64(0.9)}
+    )
+    gradcam = Attribution("gradcam++", rng.normal(size=shape).astype(np.float32), target_layer="layer2")
+    spacing = (0.7, 0.7, 1.25)[: len(shape)]
+    return Explanation(
+        Prediction("malignant", {"benign": 0.1, "malignant": 0.9}, {"benign": -1.0, "malignant": 1.2}),
+        "malignant",
+        {"gradcam++": gradcam, "fused": fused},
+        regions,
+        ModelInput(torch.rand(channels, *shape), affine, valid, spacing),
+        Agreement("gradcam", 0.5, (0.2, 0.8), float("inf"), 0.9, 0.7, 10, "concordant"),
+        {"seed": 3, "nan": float("nan")},
+        ("a warning",),
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [SHAPE, (9, 6)])
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path, channels: int, shape: tuple[int, ...]) -> None:
+    before = explanation(channels, shape)
+    files = before.save(tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in files)
+    after = Explanation.load(tmp_path / "out")
+    assert after.prediction == before.prediction
+    assert after.agreement is not None and after.agreement.badge == "concordant"
+    assert after.warnings == before.warnings and after.complete
+    np.testing.assert_array_equal(after.regions.labels, before.regions.labels)
+    assert after.regions.names == before.regions.names
+    np.testing.assert_array_equal(after.input.image, before.input.image)
+    np.testing.assert_array_equal(after.input.valid, before.input.valid)
+    np.testing.assert_allclose(after.input.affine, before.input.affine)
+    for name, attribution in before.attributions.items():
+        np.testing.assert_array_equal(after.attributions[name].values, attribution.values)
+    np.testing.assert_allclose(after.attributions["fused"].std, before.attributions["fused"].std)
+    np.testing.assert_allclose(after.attributions["fused"].region_std, [0.01, 0.02, 0.03])
+
+
+def test_the_json_holds_what_is_promised(tmp_path: Path) -> None:
+    before = explanation()
+    before.save(tmp_path)
+    record = json.loads((tmp_path / "explanation.json").read_text())
+    assert record["prediction"] == {
+        "class": "malignant", "probabilities": {"benign": 0.1, "malignant": 0.9}, "logits": {"benign": -1.0, "malignant": 1.2},
+    }  # fmt: skip
+    assert record["attributions"]["fused"]["std_file"] == "fused_std.nii.gz"
+    assert record["attributions"]["gradcam++"]["file"] == "gradcampp.nii.gz"
+    for entry in record["attributions"].values():
+        assert (tmp_path / entry["file"]).is_file()
+    row = record["regions"][2]
+    assert (row["id"], row["name"], row["weight"], row["standard_error"]) == (3, "nodule", 1.5, 0.03)
+    voxels = np.argwhere(before.regions.labels == 3)
+    assert row["volume_ml"] == pytest.approx(len(voxels) * 0.7 * 0.7 * 1.25 / 1000)
+    centre = before.input.affine[:3, :3] @ voxels.mean(axis=0) + before.input.affine[:3, 3]
+    assert row["centre_ras_mm"] == pytest.approx(centre.tolist())
+    assert record["agreement"]["log_evidence_gain"] is None  # JSON knows no infinity
+
+
+def test_volumes_carry_the_affine(tmp_path: Path) -> None:
+    before = explanation()
+    before.save(tmp_path)
+    for name in ("input", "fused", "fused_std", "gradcampp", "regions", "valid"):
+        np.testing.assert_allclose(nib.load(tmp_path / f"{name}.nii.gz").affine, before.input.affine, atol=1e-5)
+
+
+def test_native_grid(tmp_path: Path) -> None:
+    before = explanation()
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (12.0, -22.0, 28.0)
+    scan = Scan.from_array(np.random.default_rng(1).random((1, 14, 12, 11)), affine)
+    before.save(tmp_path, native=scan)
+    volume = nib.load(tmp_path / "native" / "regions.nii.gz")
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
+    labels = np.asarray(volume.dataobj)
+    for index in np.ndindex(scan.shape):
+        position = np.linalg.solve(before.input.affine, affine @ [*index, 1])[:3]
+        inside = (position >= -0.5).all() and (position < np.array(SHAPE) - 0.5).all()
+        nearest = tuple(np.clip(np.rint(position), 0, np.array(SHAPE) - 1).astype(int))
+        if np.abs(position % 1 - 0.5).min() > 1e-3:
+            assert labels[index] == (before.regions.labels[nearest] if inside else 0)
+
+
+def test_a_failure_leaves_nothing_and_keeps_an_earlier_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a" / "b"
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "draw_overview", full)
+        with pytest.raises(OutputError, match="No space left"):
+            explanation().save(folder)
+        assert not (tmp_path / "a").exists()
+    explanation().save(folder)
+    kept = {p: p.read_bytes() for p in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "draw_overview", full)
+        with pytest.raises(OutputError):
+            explanation(3).save(folder)
+    assert {p: p.read_bytes() for p in folder.iterdir()} == kept
+
+
+def test_output_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write"):
+        explanation().save(tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_loading_what_is_not_there_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="missing"):
+        Explanation.load(tmp_path)
+    explanation().save(tmp_path)
+    (tmp_path / "fused.nii.gz").write_bytes(b"not a volume")
+    with pytest.raises(OutputError, match="damaged"):
+        Explanation.load(tmp_path)
+    (tmp_path / "explanation.json").write_text("{")
+    with pytest.raises(OutputError, match="damaged"):
+        Explanation.load(tmp_path)
+
+
+def test_strongest_voxel_lies_in_the_middle_of_a_plateau() -> None:
+    values = np.zeros((9, 9))
+    values[2:7, 3:6] = 1.0
+    assert strongest_voxel(values).tolist() == [4, 4]
