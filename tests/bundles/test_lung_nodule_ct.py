@@ -1,0 +1,167 @@
+"""The shipped lung nodule bundle: its configs agree, its weights load, its training code keeps its promises."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+BUNDLE = Path(__file__).resolve().parents[2] / "monai_bundle" / "lung_nodule_ct"
+
+
+def config(name):
+    return json.loads((BUNDLE / "configs" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def network():
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(BUNDLE / "configs" / "inference.json")
+    return parser.get_parsed_content("network_def").eval()
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The bundle's own package, importable as ``scripts`` as under ``python -m monai.bundle`` in its folder."""
+    pytest.importorskip("pandas")
+    monkeypatch.syspath_prepend(BUNDLE)
+    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
+        monkeypatch.delitem(sys.modules, name)
+    import scripts.augment
+    import scripts.data
+    import scripts.probes
+    import scripts.statistics
+    import scripts.training
+
+    return scripts
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "explain"])
+def test_every_config_uses_the_same_network_and_preprocessing(name):
+    for part in ("network_def", "preprocessing"):
+        assert config(name)[part] == config("inference")[part]
+
+
+def test_box_is_the_same_everywhere():
+    size = config("inference")["preprocessing"]["transforms"][-1]["spatial_size"]
+    spacing = next(t for t in config("inference")["preprocessing"]["transforms"] if t["_target_"] == "Spacingd")[
+        "pixdim"
+    ]
+    augment = config("train")["augment"]
+    assert config("metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size == augment["grid"]
+    assert augment["spacing"] == spacing
+    millimetres = [n * s for n, s in zip(size, spacing, strict=True)]
+    assert config("explain")["explain"]["field_of_view_mm"] == pytest.approx(millimetres)
+
+
+def test_weights_load_strictly_and_are_small(network):
+    path = BUNDLE / "models" / "model.pt"
+    assert path.stat().st_size < 25e6
+    network.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    size = config("inference")["preprocessing"]["transforms"][-1]["spatial_size"]
+    with torch.no_grad():
+        logits = network(torch.full((1, 1, *size), 0.09375))
+    assert logits.shape == (1, 2)
+    assert torch.isfinite(logits).all()
+
+
+def test_no_patient_lies_in_two_parts():
+    pandas = pytest.importorskip("pandas")
+    splits = pandas.read_csv(BUNDLE / "docs" / "splits.csv", dtype=str)
+    assert (splits.groupby("patient")["part"].nunique() == 1).all()
+    assert set(splits["part"]) == {"0", "1", "2", "3", "4", "test"}
+
+
+def volumes_of(scripts, image, low, high):
+    voxels = torch.stack([image, torch.zeros_like(image)])[None]
+    return scripts.data.Volumes(voxels, torch.tensor([low]), torch.tensor([high]))
+
+
+def still(scripts, grid, **changes):
+    """Augmentation without any change but those asked for."""
+
+    class Upright(scripts.augment.Augment):
+        def _positions(self, uniform):
+            axes = [torch.arange(n) - n // 2 for n in self.grid]
+            return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).float()[None]
+
+    nothing = {"shift_mm": (0, 0, 0), "scale": 0, "cut_probability": 0, "gain": 0, "offset": 0, "noise": 0}
+    return Upright(grid, (0.85, 0.85, 1.0), **{**nothing, "edge_probability": 0.0, "fill": (0.5, 0.5), **changes})
+
+
+def test_augmentation_that_changes_nothing_is_the_inference_box(scripts):
+    from monai.transforms import ResizeWithPadOrCrop
+
+    image = torch.rand(48, 48, 16)
+    volumes = volumes_of(scripts, image, [0, 0, 0], [47, 47, 15])
+    view = still(scripts, (32, 32, 8))(volumes, torch.tensor([0]), torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(view[0, 0], np.asarray(ResizeWithPadOrCrop((32, 32, 8))(image[None]))[0], atol=1e-5)
+
+
+def test_padding_stands_where_the_preprocessing_pads(scripts):
+    from monai.transforms import ResizeWithPadOrCrop
+
+    crop = torch.rand(28, 27, 5)
+    low = [(n - s) // 2 for n, s in zip((48, 48, 16), crop.shape, strict=True)]
+    high = [a + s - 1 for a, s in zip(low, crop.shape, strict=True)]
+    image = torch.zeros(48, 48, 16)
+    image[low[0] : high[0] + 1, low[1] : high[1] + 1, low[2] : high[2] + 1] = crop
+    view = still(scripts, (32, 32, 8))(
+        volumes_of(scripts, image, low, high), torch.tensor([0]), torch.Generator().manual_seed(0)
+    )
+    expected = ResizeWithPadOrCrop((32, 32, 8), constant_values=0.5)(crop[None])
+    np.testing.assert_allclose(view[0, 0], np.asarray(expected)[0], atol=1e-5)
+
+
+def test_cuts_shorten_the_box_to_the_wanted_range(scripts):
+    volumes = volumes_of(scripts, torch.ones(48, 48, 16), [0, 0, 0], [47, 47, 15])
+    augment = still(scripts, (32, 32, 8), cut_probability=1.0, shortest_mm=3.0, fill=(0.0, 0.0))
+    generator = torch.Generator().manual_seed(0)
+    kept = {int(augment(volumes, torch.tensor([0]), generator)[0, 0, 16, 16].sum()) for _ in range(60)}
+    assert min(kept) >= 2
+    assert max(kept) <= 8
+    assert len(kept) >= 4
+
+
+def test_shipped_network_says_what_calibration_makes_of_the_trained_one(scripts, network):
+    training = scripts.training
+    trained = training.Trainee(network, 9).eval()
+    box = torch.rand(2, 1, 32, 32, 8)
+    with torch.no_grad():
+        before = training.log_odds(trained(box)[0].numpy())
+    shipped = training.narrow(network, trained.network, slope=0.5, intercept=-1.0)
+    np.testing.assert_allclose(training.log_odds(training.predict(shipped, box)), 0.5 * before - 1.0, atol=1e-4)
+
+
+def test_trainee_is_the_network_itself(scripts, network):
+    trained = scripts.training.Trainee(network, 9).eval()
+    box = torch.rand(2, 1, 32, 32, 8)
+    with torch.no_grad():
+        outputs, outline = trained(box)
+        np.testing.assert_allclose(outputs, trained.network(box), atol=1e-5)
+    assert outline.shape == scripts.training.coarse(box).shape
+
+
+def test_area_agrees_with_counting_pairs(scripts):
+    rng = np.random.default_rng(0)
+    target, score = rng.integers(0, 2, 60), rng.integers(0, 9, 60).astype(float)
+    pairs = [(a > b) + 0.5 * (a == b) for a in score[target == 1] for b in score[target == 0]]
+    assert scripts.statistics.auc(target, score) == pytest.approx(np.mean(pairs))
+
+
+def test_bootstrap_of_a_score_with_itself_is_zero(scripts):
+    rng = np.random.default_rng(0)
+    target, score, patient = rng.integers(0, 2, 60), rng.normal(size=60), np.arange(60) // 2
+    result = scripts.statistics.bootstrap(target, {"a": score, "b": score}, patient, "a", draws=50)
+    assert result["b"]["minus_a_95"] == [0.0, 0.0]
+
+
+def test_cut_probe_keeps_only_the_central_slices(scripts):
+    boxes = torch.rand(1, 1, 4, 4, 8)
+    spoilt = scripts.probes.cut(boxes, 4)
+    assert torch.equal(spoilt[..., 2:6], boxes[..., 2:6])
+    assert (spoilt[..., [0, 1, 6, 7]] == scripts.probes.LUNG).all()
