@@ -170,6 +170,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing:UserWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_is_cut_off_or_overlaps(case: str) -> None:
     settings = CASES[case]
@@ -189,6 +190,7 @@ def test_nothing_is_cut_off_or_overlaps(case: str) -> None:
         assert across <= 2 or down <= 4, (texts[i].get_text(), texts[j].get_text())
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing:UserWarning")
 def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
     draw_overview(an_explanation(names=NASTY), tmp_path / "overview.png")
     picture = imread(tmp_path / "overview.png")

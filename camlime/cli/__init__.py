@@ -1,0 +1,24 @@
+"""The command line. Heavy imports happen inside the commands, so that help and usage errors come at once."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line with the arguments of the process; always ends in ``SystemExit``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        from camlime.cli.app import app
+
+        app(prog_name="camlime")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was kept\n")
+        raise SystemExit(INTERRUPTED) from None

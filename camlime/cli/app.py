@@ -1,0 +1,41 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from camlime.cli.commands.classify import classify
+from camlime.cli.commands.demo import demo
+from camlime.cli.commands.explain import explain
+from camlime.cli.commands.layers import layers
+from camlime.cli.options import Debug
+from camlime.version import __version__
+
+app = typer.Typer(
+    help="Explain why a MONAI classifier answers as it does, on the patient's own volume. Not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+for command in (explain, classify, layers, demo):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"camlime {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Debug = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before the command; the commands look them up."""

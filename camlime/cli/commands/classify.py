@@ -1,0 +1,53 @@
+"""``camlime classify``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from camlime.cli import options
+from camlime.cli.places import Place
+from camlime.cli.reporting import reported
+
+
+@reported
+def classify(
+    ctx: typer.Context,
+    scan: options.ScanPath,
+    bundle: options.BundleName,
+    point: options.Point = None,
+    point_lps: options.PointLps = None,
+    center_voxel: options.CenterVoxel = None,
+    series: options.Series = None,
+    device: options.Device = "auto",
+    trust_code: options.TrustCode = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Print what the model answers: each class with its probability."""
+    place = Place(point, point_lps, center_voxel)
+    from camlime import pipeline
+    from camlime.bundle import Bundle
+    from camlime.classifier import select_device
+    from camlime.cli.console import stderr, stdout
+    from camlime.scan import Scan
+
+    select_device(device)
+    read = Scan.read(scan, series=series)
+    loaded = Bundle.load(bundle, trust_code=trust_code)
+    prediction = pipeline.classify(read, loaded, point=place.in_ras(read), device=device)
+    if as_json:
+        answer = {
+            "class": prediction.class_name,
+            "probabilities": dict(prediction.probabilities),
+            "logits": dict(prediction.logits),
+            "bundle": {"name": loaded.name, "version": loaded.version},
+            "assumptions": list(loaded.assumptions),
+        }
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    stdout().prediction(prediction)
+    for assumption in loaded.assumptions:
+        stderr().line(("warning: ", "yellow"), (assumption, ""))

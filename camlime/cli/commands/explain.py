@@ -1,0 +1,104 @@
+"""``camlime explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camlime.cli import options
+from camlime.cli.places import Place, check_writable
+from camlime.cli.reporting import reported
+
+
+@reported
+def explain(
+    ctx: typer.Context,
+    scan: options.ScanPath,
+    bundle: options.BundleName,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", metavar="A,B,...", help="Which, by commas; the bundle's own choice if left out."),
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="The class to explain; the predicted one if left out.")
+    ] = None,
+    point: options.Point = None,
+    point_lps: options.PointLps = None,
+    center_voxel: options.CenterVoxel = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option("--regions", metavar="LABELMAP", help="Anatomy to speak of; supervoxels if left out."),
+    ] = None,
+    n_regions: Annotated[
+        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
+    ] = None,
+    segmentations: Annotated[
+        int | None, typer.Option("--segmentations", min=1, metavar="N", help="Supervoxel grids to average over.")
+    ] = None,
+    budget: options.Budget = None,
+    lime_mode: Annotated[
+        options.LimeMode, typer.Option("--lime-mode", help="stock: as the lime package does it.")
+    ] = options.LimeMode.default,
+    target_layer: Annotated[
+        str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
+    ] = None,
+    series: options.Series = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass; measured if left out.")
+    ] = None,
+    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision.")] = False,
+    native_grid: Annotated[
+        bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
+    ] = False,
+    trust_code: options.TrustCode = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Explain why the model answers as it does: maps, regions with their weights, and a picture.
+
+    Ctrl-C ends the work and keeps what is there; a second Ctrl-C stops at once.
+    """
+    place = Place(point, point_lps, center_voxel)
+    if regions is not None and n_regions is not None:
+        raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
+    check_writable(output)
+    from camlime.cli.console import stderr
+
+    with stderr().busy("starting", quiet=quiet):
+        from camlime.cli.running import Request, explain_and_save
+
+    explain_and_save(
+        Request(
+            scan=scan,
+            bundle=bundle,
+            output=output,
+            place=place,
+            series=series,
+            native_grid=native_grid,
+            trust_code=trust_code,
+            quiet=quiet,
+            settings={
+                "methods": None if methods is None else [name.strip() for name in methods.split(",")],
+                "class_name": class_name,
+                "regions": regions,
+                "n_regions": n_regions,
+                "segmentations": segmentations,
+                "budget": options.passes(budget),
+                "lime_mode": lime_mode.value,
+                "seed": seed,
+                "device": device,
+                "batch_size": batch_size,
+                "amp": amp,
+                "target_layer": target_layer,
+                "baseline": baseline,
+            },
+        )
+    )

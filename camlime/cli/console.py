@@ -1,0 +1,105 @@
+"""What the commands print: plain lines that a script can read, with colour on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from camlime.overview.words import agreement_in_numbers, agreement_in_words, clean, visible
+
+if TYPE_CHECKING:
+    from camlime.explanation import Explanation, Prediction
+
+BAR = 30
+LONGEST_NAME = 60
+"""Characters; longer names are not cut, only no longer aligned."""
+
+_BADGES = {"concordant": "bold green", "CAM uninformative": "bold yellow", "conflict": "bold red"}
+
+
+class Printer:
+    """Prints lines to a stream: never wrapped, cut or read as markup."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def line(self, *parts: tuple[str, str]) -> None:
+        """Print parts ``(text, style)`` on one line; control characters become spaces."""
+        said = Text()
+        for text, style in parts:
+            said.append(visible(text), style=style or None)
+        self.console.print(said, soft_wrap=True)
+
+    def busy(self, text: str, *, quiet: bool = False) -> AbstractContextManager[object]:
+        """Show on a terminal, while it lasts, that work goes on."""
+        return nullcontext() if quiet or not self.console.is_terminal else self.console.status(text)
+
+    def head(self, text: str) -> None:
+        """Print the heading of a part."""
+        self.line((text, "bold"))
+
+    def prediction(self, prediction: Prediction, explained: str | None = None) -> None:
+        """Print the classes with their probabilities as bars, the most probable first."""
+        names = sorted(prediction.probabilities, key=lambda name: -prediction.probabilities[name])
+        width = min(max(len(clean(name)) for name in names), LONGEST_NAME)
+        full, empty = ("█", "·") if "utf" in (self.console.encoding or "").lower() else ("#", ".")
+        self.head("prediction")
+        for name in names:
+            p = prediction.probabilities[name]
+            filled = round(BAR * min(max(p, 0.0), 1.0))
+            style = "bold" if name == prediction.class_name else ""
+            note = "  explained" if name == explained else ""
+            self.line(
+                ("  ", ""),
+                (clean(name), style),
+                (" " * (width - len(clean(name)) + 2), ""),
+                (full * filled, "dark_orange" if name == explained else "blue"),
+                (empty * (BAR - filled), "dim"),
+                (f" {100 * p:5.1f} %", style),
+                (note, "dark_orange"),
+            )
+
+    def explanation(self, explanation: Explanation) -> None:
+        """Print the prediction, where the time went, the agreement, and the warnings."""
+        self.prediction(explanation.prediction, explanation.explained_class)
+        if explanation.attributions:
+            self.head("methods")
+        width = max((len(name) for name in explanation.attributions), default=0)
+        for name, a in explanation.attributions.items():
+            layer = f"  layer {a.target_layer}" if a.target_layer else ""
+            back = f" + {a.backward_passes} backward" if a.backward_passes else ""
+            why = a.parameters.get("stopped_because")
+            stopped = f"  ({why})" if isinstance(why, str) else ""
+            passes = f"{a.forward_passes} forward{back} passes"
+            self.line(
+                (f"  {name}", ""),
+                (" " * (width - len(name)), ""),
+                (f"  {a.seconds:7.2f} s  {passes}", ""),
+                (layer + stopped, "dim"),
+            )
+        if explanation.agreement is not None:
+            badge = explanation.agreement.badge
+            self.line(("agreement: ", "bold"), (badge, _BADGES.get(badge, "bold")))
+            self.line((f"  {agreement_in_words(explanation.agreement)}", ""))
+            self.line((f"  {agreement_in_numbers(explanation.agreement)}", "dim"))
+        for warning in explanation.warnings:
+            self.line(("warning: ", "yellow"), (warning, ""))
+
+    def exactly(self, *lines: object, style: str | None = None) -> None:
+        """Print lines as they are, such as the names of files and commands to copy."""
+        for line in lines:
+            self.console.out(str(line), style=style, highlight=False)
+
+
+def stdout() -> Printer:
+    """For results."""
+    return Printer(Console(file=sys.stdout, highlight=False, emoji=False))
+
+
+def stderr() -> Printer:
+    """For progress and errors."""
+    return Printer(Console(file=sys.stderr, highlight=False, emoji=False))

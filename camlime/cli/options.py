@@ -1,0 +1,65 @@
+"""The options that commands share, each defined once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class LimeMode(str, Enum):
+    """Which LIME."""
+
+    default = "default"
+    stock = "stock"
+
+
+def _checked_budget(text: str | None) -> str | None:
+    if text is None or text == "auto" or (text.isdecimal() and int(text) > 0):
+        return text
+    raise typer.BadParameter(f"'{text}' is neither a number of passes nor auto")
+
+
+ScanPath = Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI, NRRD, MHA, a DICOM folder, PNG or JPEG.")]
+OptionalScanPath = Annotated[
+    Path | None, typer.Argument(metavar="[SCAN]", help="A scan; else the input shape in the bundle's metadata is used.")
+]
+BundleName = Annotated[
+    str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder, or the name of a shipped one.")
+]
+Point = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--point", metavar="R A S", help="Where to look: RAS mm, as 3D Slicer shows."),
+]
+PointLps = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--point-lps", metavar="L P S", help="Where to look: LPS mm, as DICOM and ITK have it."),
+]
+CenterVoxel = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--center-voxel", metavar="I J K", help="Where to look: voxel index in the scan, from 0."),
+]
+Series = Annotated[
+    str | None, typer.Option("--series", metavar="UID", help="Which DICOM series, where a folder holds several.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda or cuda:N.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Let the bundle run code of its own.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of every random choice.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="N|auto",
+        callback=_checked_budget,
+        help="Passes through the network for each of LIME and fused; auto: until certain.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the names of the files written, nothing else.")]
+
+
+def passes(budget: str | None) -> int | str | None:
+    """The budget as the engine takes it: a number, ``auto``, or ``None`` for the bundle's own."""
+    return budget if budget is None or budget == "auto" else int(budget)

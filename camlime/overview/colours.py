@@ -1,0 +1,103 @@
+"""Colours that say how much and which way: warm speaks for the class, cool against it, both equally bright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import Colormap, ListedColormap
+from numpy.typing import NDArray
+from skimage.color import lab2rgb
+
+INK = "#1b2530"
+MUTED = "#66717d"
+RULE = "#d5dae0"
+FOR = "#c4501b"
+AGAINST = "#2470ad"
+AMBER = "#a86200"
+GREEN = "#2b7a4b"
+RED = "#b3261e"
+
+ROBUST_PERCENTILE = 99.5
+"""Of the magnitudes: what lies beyond has the colour of the limit, and the colour bar says so."""
+
+_DARKEST, _BRIGHTEST = 38.0, 90.0
+_FADE_IN = 0.04
+_STRONGEST_ALPHA = 0.80
+_SPREAD_ALPHA = 0.60
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become colours.
+
+    Args:
+        low: value of the first colour.
+        high: value of the last one.
+        colours: which.
+        clipped: whether some values lie beyond.
+        by_magnitude: small magnitudes are transparent, so that the anatomy shows.
+    """
+
+    low: float
+    high: float
+    colours: Colormap
+    clipped: bool
+    by_magnitude: bool
+
+    def rgba(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Colours with opacity of any values, shape ``(*shape, 4)``."""
+        colours = np.array(self.colours((values - self.low) / (self.high - self.low)))
+        colours[..., 3] = _SPREAD_ALPHA
+        if self.by_magnitude:
+            share = np.abs(values) / max(abs(self.low), abs(self.high))
+            colours[..., 3] = _STRONGEST_ALPHA * np.clip((share - _FADE_IN) / (1 - _FADE_IN), 0, 1) ** 0.6
+        return colours
+
+
+@lru_cache(maxsize=1)
+def evidence_colours() -> Colormap:
+    """Diverging: lightness grows evenly with magnitude to both sides, so that for and against look equally strong."""
+    return ListedColormap(np.concatenate([_arm(285, 225, 38)[::-1], _arm(30, 88, 68)]), name="evidence")
+
+
+def _arm(first_hue: float, last_hue: float, chroma: float) -> NDArray[np.float64]:
+    t = np.linspace(0, 1, 128)
+    hue = np.radians(first_hue + (last_hue - first_hue) * t)
+    lightness = _DARKEST + (_BRIGHTEST - _DARKEST) * t
+    rgb: NDArray[np.float64] = lab2rgb(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1))
+    return np.clip(rgb, 0, 1)
+
+
+def evidence_scale(values: NDArray[np.floating]) -> Scale:
+    """Symmetric about zero for a map with both signs, else from zero; limits are robust against single voxels.
+
+    Args:
+        values: of the valid voxels, any shape.
+    """
+    size = np.abs(values)
+    limit = _robust(size)
+    signed = bool(values.size) and float(values.min()) < 0
+    colours = evidence_colours() if signed else ListedColormap(evidence_colours()(np.linspace(0.5, 1, 256)))
+    return Scale(-limit if signed else 0.0, limit, colours, bool((size > limit).any()), by_magnitude=True)
+
+
+def spread_scale(values: NDArray[np.floating]) -> Scale:
+    """From zero, for standard deviations."""
+    limit = _robust(values)
+    return Scale(0.0, limit, mpl.colormaps["viridis"], bool((values > limit).any()), by_magnitude=False)
+
+
+def _robust(size: NDArray[np.floating]) -> float:
+    nonzero = size[size > 0]
+    return float(np.percentile(nonzero, ROBUST_PERCENTILE)) if nonzero.size else 1.0
+
+
+def grey_window(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """An image ``(C, *S)`` to [0, 1] between the 0.5th and 99.5th percentile over valid voxels and all channels."""
+    inside = image[:, valid] if valid.any() else image
+    low, high = np.percentile(inside, [0.5, 99.5])
+    scaled: NDArray[np.float32] = np.clip((image - low) / max(float(high - low), 1e-12), 0, 1).astype(np.float32)
+    return scaled

@@ -1,0 +1,174 @@
+"""The head and foot of the page: what the model answered, whether CAM and LIME agree, what to be careful about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from camlime.explanation import Explanation
+from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
+from camlime.overview.page import LINE, Page, Typesetter
+from camlime.overview.panels import is_picture
+from camlime.overview.words import agreement_in_numbers, agreement_in_words, clean, method_title
+
+MOST_CLASSES = 6
+MOST_WARNINGS = 5
+TITLE, BODY, SMALL = 15.0, 8.5, 7.0
+
+_ROW = 0.19
+_GAP = 0.14
+_INCOMPLETE = "Stopped on the way: what is shown is sound, but less certain, or a method is missing."
+_BADGE_COLOURS = {"concordant": GREEN, "CAM uninformative": AMBER, "conflict": RED}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the page over its whole width: its height, and the marks in it, from its top left corner.
+
+    Args:
+        height: inches.
+        marks: each drawn by its ``draw(page, x, y)``.
+    """
+
+    height: float
+    marks: tuple[_Mark, ...]
+
+    def draw(self, page: Page, x: float, y: float) -> None:
+        """Draw it with its top left corner there."""
+        for mark in self.marks:
+            mark.draw(page, x, y)
+
+
+@dataclass(frozen=True)
+class _Mark:
+    x: float
+    y: float
+    text: str = ""
+    size: float = BODY
+    bold: bool = False
+    colour: str = INK
+    right: bool = False
+    bar: tuple[float, float, float] | None = None
+    """Width, height and corner radius of a filled box; ``y`` is its middle."""
+
+    def draw(self, page: Page, x: float, y: float) -> None:
+        if self.bar is not None:
+            width, height, rounding = self.bar
+            page.box(x + self.x, y + self.y - height / 2, width, height, self.colour, rounding=rounding)
+        else:
+            align = "right" if self.right else "left"
+            page.text(x + self.x, y + self.y, self.text, self.size, bold=self.bold, colour=self.colour, ha=align)
+
+
+def header(explanation: Explanation, width: float, types: Typesetter) -> list[Block]:
+    """The blocks above the pictures, for a page with ``width`` inches between its margins."""
+    blocks = [_title(explanation, width, types), _prediction(explanation, width, types)]
+    if not explanation.complete:
+        blocks.append(_note("incomplete", AMBER, [_INCOMPLETE], width, types))
+    if explanation.agreement is not None:
+        badge = explanation.agreement.badge
+        said = [agreement_in_words(explanation.agreement), agreement_in_numbers(explanation.agreement)]
+        blocks.append(_note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types))
+    if explanation.warnings:
+        blocks.append(_warnings(explanation.warnings, width, types))
+    return blocks
+
+
+def footer(explanation: Explanation, width: float, types: Typesetter) -> Block:
+    """What the colours mean, what it is not for, and what it was made with."""
+    made = explanation.provenance
+    bundle = made.get("bundle", {})
+    parts = [f"{bundle.get('name', 'bundle not named')} {bundle.get('version', '')}"]
+    parts += [f"seed {made['seed']}"] if "seed" in made else []
+    parts += [f"camlime {made['camlime']}"] if "camlime" in made else []
+    purpose = "For research, not for diagnosis."
+    room = width - types.width(purpose, BODY, bold=True) - 0.3
+    marks = [
+        _Mark(0, 0.04, colour=RULE, bar=(width, 0.008, 0.0)),
+        _Mark(0, 0.2, purpose, bold=True),
+        _Mark(width, 0.2, types.fit(" · ".join(parts), room, SMALL), size=SMALL, colour=MUTED, right=True),
+    ]
+    return Block(0.3, tuple(marks))
+
+
+def _title(explanation: Explanation, width: float, types: Typesetter) -> Block:
+    lead, name = "Evidence for ", types.fit(explanation.explained_class, width - 1.6, TITLE, bold=True)
+    given = explanation.input
+    picture = is_picture(explanation)
+    grid = " × ".join(map(str, given.spatial_shape))
+    spacing = " × ".join(f"{s:.3g}" for s in given.spacing)
+    about = [clean(explanation.provenance.get("scan", {}).get("name", ""))]
+    about.append(f"input {grid} pixels" if picture else f"input {grid} voxels of {spacing} mm")
+    if explanation.best is not None:
+        point = [f"{x:.1f}".replace("-", "−") for x in explanation.strongest_point_ras()]
+        where = f"pixel {', '.join(point[:2])}" if picture else f"R, A, S {', '.join(point)} mm"
+        about.append(f"strongest point of {method_title(explanation.best.method)} at {where}")
+    marks = [
+        _Mark(0, 0.14, lead, size=TITLE),
+        _Mark(types.width(lead, TITLE), 0.14, name, size=TITLE, bold=True, colour=FOR),
+    ]
+    lines = types.wrap(" · ".join(filter(None, about)), width, SMALL, most=2)
+    marks += [_Mark(0, 0.38 + i * SMALL * LINE, line, size=SMALL, colour=MUTED) for i, line in enumerate(lines)]
+    return Block(0.38 + len(lines) * SMALL * LINE + _GAP, tuple(marks))
+
+
+def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Block:
+    prediction = explanation.prediction
+    order = sorted(prediction.probabilities, key=lambda name: -prediction.probabilities[name])
+    shown = order[:MOST_CLASSES]
+    if explanation.explained_class in order and explanation.explained_class not in shown:
+        shown[-1] = explanation.explained_class
+    room = 0.42 * width
+    start = min(max(types.width(clean(name), BODY, bold=True) for name in shown), room) + 0.15
+    length = width - start - 1.75
+    marks: list[_Mark] = []
+    for i, name in enumerate(shown):
+        y = _ROW * (i + 0.5)
+        value = prediction.probabilities[name]
+        first = name == prediction.class_name
+        colour = FOR if name == explanation.explained_class else AGAINST if first else "#9aa5b1"
+        marks.append(_Mark(0, y, types.fit(name, room, BODY, bold=first), bold=first))
+        marks.append(_Mark(start, y, colour="#edf0f3", bar=(length, 0.1, 0.0)))
+        marks.append(_Mark(start, y, colour=colour, bar=(length * min(max(value, 0.0), 1.0), 0.1, 0.0)))
+        said = [*(["predicted"] if first else []), *(["explained"] if name == explanation.explained_class else [])]
+        marks.append(_Mark(start + length + 0.62, y, f"{value:.1%}", bold=first, right=True))
+        marks.append(_Mark(start + length + 0.7, y, ", ".join(said), size=SMALL, colour=MUTED))
+    height = _ROW * len(shown)
+    rest = [name for name in order if name not in shown]
+    if rest:
+        said_of_rest = f"and {len(rest)} more, each at most {prediction.probabilities[rest[0]]:.1%}"
+        marks.append(_Mark(start, height + 0.08, said_of_rest, size=SMALL, colour=MUTED))
+        height += 0.18
+    return Block(height + _GAP, tuple(marks))
+
+
+def _note(badge: str, colour: str, said: Sequence[str], width: float, types: Typesetter) -> Block:
+    label = clean(badge)
+    wide = types.width(label, BODY, bold=True) + 0.22
+    marks = [
+        _Mark(0, 0.1, colour=colour, bar=(wide, 0.21, 0.06)),
+        _Mark(0.11, 0.1, label, bold=True, colour="white"),
+    ]
+    lines = [
+        (line, BODY if i == 0 else SMALL)
+        for i, text in enumerate(said)
+        for line in types.wrap(text, width - wide - 0.14, BODY)
+    ]
+    y = 0.1
+    for line, size in lines:
+        marks.append(_Mark(wide + 0.14, y, line, size=size, colour=INK if size == BODY else MUTED))
+        y += BODY * LINE
+    return Block(max(y - 0.1, 0.21) + _GAP * 0.8, tuple(marks))
+
+
+def _warnings(warnings: Sequence[str], width: float, types: Typesetter) -> Block:
+    marks: list[_Mark] = []
+    y = 0.08
+    rest = len(warnings) - MOST_WARNINGS
+    said = [*warnings[:MOST_WARNINGS], *([f"{rest} more: see explanation.json"] if rest > 0 else [])]
+    for text in said:
+        marks.append(_Mark(0.02, y, "!", bold=True, colour=AMBER))
+        for line in types.wrap(text, width - 0.16, BODY):
+            marks.append(_Mark(0.16, y, line))
+            y += BODY * LINE
+    return Block(y - 0.08 + _GAP, tuple(marks))

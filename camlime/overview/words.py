@@ -1,0 +1,87 @@
+"""What results mean, in plain words, and text from files made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from camlime.attribution import Attribution
+    from camlime.methods.agreement import Agreement
+
+METHOD_NAMES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "xgradcam": "XGrad-CAM",
+    "eigencam": "Eigen-CAM",
+    "lime": "LIME",
+    "fused": "Fused",
+    "mean": "Mean",
+    "geometric": "Geometric mean",
+    "rank": "Rank mean",
+}
+
+_BADGES = {
+    "concordant": "CAM and LIME agree: what the CAM marks is what the model misses when it is removed.",
+    "CAM uninformative": (
+        "The CAM does not help to predict what happens when regions are removed: rely on LIME or fused, not on the CAM."
+    ),
+    "conflict": (
+        "CAM and LIME contradict each other: removing what the CAM marks as evidence for the class raises its "
+        "log-odds. Do not rely on the CAM here."
+    ),
+}
+
+
+def visible(text: object) -> str:
+    """The text with spaces for control, format and surrogate characters, which could move or recolour a terminal."""
+    return "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in str(text))
+
+
+def clean(text: object) -> str:
+    r"""One line of text with single spaces and nothing invisible, for names that come from files.
+
+    Example:
+        >>> clean("a\x1b[31m\n b")
+        'a [31m b'
+    """
+    return " ".join(visible(text).split())
+
+
+def method_title(method: str) -> str:
+    """A method's name as it is written in the literature."""
+    return METHOD_NAMES.get(method, method)
+
+
+def unit_of(attribution: Attribution) -> str:
+    """The unit of a map's values.
+
+    Example:
+        >>> from camlime.attribution import Attribution
+        >>> unit_of(Attribution("lime", values=None))
+        'log-odds a region'
+    """
+    if attribution.method == "eigencam":
+        return "activation"
+    if attribution.method in {"mean", "geometric", "rank"}:
+        return "relative"
+    if attribution.method in {"lime", "fused"}:
+        return f"{attribution.parameters.get('explains', 'log-odds')} a region"
+    return "log-odds a cell"
+
+
+def agreement_in_words(agreement: Agreement) -> str:
+    """What CAM and LIME have to say about each other, for readers who know neither."""
+    return _BADGES.get(agreement.badge, clean(agreement.badge))
+
+
+def agreement_in_numbers(agreement: Agreement) -> str:
+    """The figures behind :func:`agreement_in_words`."""
+    low, high = agreement.interval
+    shared = round(agreement.top_overlap * agreement.top)
+    said = f"{method_title(agreement.cam)}'s weight {agreement.weight:.2g} (95 % interval {low:.2g} to {high:.2g})"
+    if agreement.sign_agreement == agreement.sign_agreement:
+        said += f", same sign on {agreement.sign_agreement:.0%} of the regions"
+    return f"{said}, {shared} of the {agreement.top} strongest regions shared"

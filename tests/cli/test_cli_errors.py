@@ -1,0 +1,123 @@
+"""Every error is one sentence and a hint, with the exit code of its kind, before the long work, and leaves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.conftest import FEW
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def wrong(volume: Path, bundle: Path, tmp_path: Path) -> dict[str, tuple[int, str, list[object]]]:
+    """By name: exit code, a word of the message, arguments."""
+    text = tmp_path / "text.nii.gz"
+    text.write_text("not an image")
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    out = ["--output", tmp_path / "out"]
+    good = ["explain", volume, "--bundle", bundle]
+    return {
+        "missing scan": (3, "does not exist", ["explain", tmp_path / "no.nii.gz", "--bundle", bundle, *out]),
+        "text as scan": (3, "gzip", ["explain", text, "--bundle", bundle, *out]),
+        "missing bundle": (4, "no bundle", ["explain", volume, "--bundle", tmp_path / "no", *out]),
+        "unknown class": (6, "no class", [*good, *out, "--class", "green"]),
+        "unknown method": (6, "no method", [*good, *out, "--methods", "gradcam,magic"]),
+        "refused method": (6, "scorecam", [*good, *out, "--methods", "scorecam"]),
+        "no method": (6, "method", [*good, *out, "--methods", ","]),
+        "unknown layer": (6, "no layer", [*good, *out, "--target-layer", "conv99"]),
+        "point not asked for": (6, "point", [*good, *out, "--point", -1, -2, -3]),
+        "missing regions": (3, "does not exist", [*good, *out, "--regions", tmp_path / "no.nii.gz"]),
+        "unknown baseline": (6, "baseline", [*good, *out, "--baseline", "magic"]),
+        "unknown device": (9, "device", [*good, *out, "--device", "abacus"]),
+        "output is a file": (8, "file", [*good, "--output", taken]),
+        "output below a file": (8, "file", [*good, "--output", taken / "deeper"]),
+        "classify, missing scan": (3, "does not exist", ["classify", tmp_path / "no.nii.gz", "--bundle", bundle]),
+        "layers, missing bundle": (4, "no bundle", ["layers", "--bundle", tmp_path / "no"]),
+    }
+
+
+NAMES = (
+    "missing scan", "text as scan", "missing bundle", "unknown class", "unknown method", "refused method", "no method",
+    "unknown layer", "point not asked for", "missing regions", "unknown baseline", "unknown device", "output is a file",
+    "output below a file", "classify, missing scan", "layers, missing bundle",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_errors(camlime: Run, wrong: dict[str, tuple[int, str, list[object]]], tmp_path: Path, name: str) -> None:
+    code, word, arguments = wrong[name]
+    before = sorted(tmp_path.rglob("*"))
+    options = ("--budget", 64, "--batch-size", 16) if arguments[0] == "explain" else ()
+    result = camlime(*arguments, *options)
+    assert result.exit_code == code, result.stderr
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: ") and word in lines[0]
+    assert not any("Traceback" in line for line in lines)
+    assert result.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to(camlime: Run, volume: Path, bundle: Path) -> None:
+    result = camlime("explain", volume, "--bundle", bundle, "--output", "/proc/self/out")
+    assert result.exit_code == 8 and "cannot write to /proc/self/out" in result.stderr
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_debug_shows_a_traceback(camlime: Run, bundle: Path, tmp_path: Path, before: bool) -> None:
+    arguments = ["classify", tmp_path / "no.nii.gz", "--bundle", bundle]
+    result = camlime(*(["--debug", *arguments] if before else [*arguments, "--debug"]))
+    assert result.exit_code == 3
+    assert "Traceback" in result.stderr and "ScanError" in result.stderr and "error: " in result.stderr
+
+
+def test_a_defect_asks_for_debug(camlime: Run, volume: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by [zero]")
+
+    monkeypatch.setattr("camlime.pipeline.classify", broken)
+    result = camlime("classify", volume, "--bundle", bundle)
+    assert result.exit_code == 70
+    assert "ZeroDivisionError: by [zero]" in result.stderr and "--debug" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in camlime("classify", volume, "--bundle", bundle, "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--budget", "many"],
+        ["--budget", "0"],
+        ["--n-regions", "1"],
+        ["--batch-size", "0"],
+        ["--seed", "-1"],
+        ["--lime-mode", "odd"],
+        ["--point", "1", "2"],
+        ["--point", "1", "2", "3", "--center-voxel", "1", "2", "3"],
+        ["--regions", "a.nii.gz", "--n-regions", "20"],
+        ["--nonsense"],
+    ],
+)
+def test_usage_errors(camlime: Run, tmp_path: Path, options: list[str]) -> None:
+    result = camlime("explain", "scan.nii.gz", "--bundle", "b", "--output", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_disk_is_full(
+    camlime: Run, volume: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("camlime.saving.draw_overview", full)
+    where = ("--output", tmp_path / "a" / "out", "--methods", "gradcam")
+    result = camlime("explain", volume, "--bundle", bundle, *where, *FEW)
+    assert result.exit_code == 8 and "No space left" in result.stderr
+    assert list(tmp_path.iterdir()) == []
