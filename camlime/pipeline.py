@@ -137,22 +137,25 @@ def explain(
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, wanted.point))
     classifier = _classifier(read_bundle, wanted)
+    if wanted.class_name is not None:
+        classifier.class_index(wanted.class_name)
+    baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
+    segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
     explained = wanted.class_name or prediction.class_name
-    index = classifier.class_index(explained)
-    baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
     case = Case(
         classifier,
         model_input,
-        index,
-        _segmentations(read_scan, read_bundle, model_input, wanted),
+        classifier.class_index(explained),
+        segmentations,
         baseline,
         seed=wanted.seed,
         on_progress=heard.on_progress,
         cancelled=heard.cancelled,
     )
-    budget = wanted.budget or read_bundle.explain_settings.budget or DEFAULT_BUDGET
+    budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
     runner = _Runner(case, wanted, StoppingRule() if budget == "auto" else budget, read_bundle, heard)
+    runner.check(methods)
     complete = runner.run(methods)
     return Explanation(
         prediction=prediction,
@@ -252,6 +255,16 @@ class _Runner:
         self.done: dict[str, Attribution] = {}
         self.agreement: Agreement | None = None
 
+    def check(self, methods: Sequence[str]) -> None:
+        """Find out before the long work whether every method can do what is asked of it.
+
+        Raises:
+            RequestError: a budget is too small, or there is no such layer.
+        """
+        for name in methods:
+            for parent in ("gradcam", "lime") if name in RULES else (name,):
+                self._method(parent).check(self._case)
+
     def run(self, methods: Sequence[str]) -> bool:
         """Run them; ``False`` if cancelled on the way."""
         for name in methods:
@@ -270,17 +283,21 @@ class _Runner:
         return self.done[name]
 
     def _explain(self, name: str) -> Attribution:
-        if name == "lime":
-            return Lime(budget=self._budget, mode=self._wanted.lime_mode).explain(self._case)
-        if name == "fused":
-            fused = Fused(budget=self._budget, target_layer=self._layer)
-            attribution = fused.explain(self._case)
-            self.agreement = fused.agreement
-            return attribution
         for rule in RULES:
             if name == rule:
                 return combine(rule, self._get("gradcam"), self._get("lime"), self._case.input.valid.numpy())
-        return cam.Cam(name, target_layer=self._layer).explain(self._case)
+        method = self._method(name)
+        attribution = method.explain(self._case)
+        if isinstance(method, Fused):
+            self.agreement = method.agreement
+        return attribution
+
+    def _method(self, name: str) -> cam.Cam | Lime | Fused:
+        if name == "lime":
+            return Lime(budget=self._budget, mode=self._wanted.lime_mode)
+        if name == "fused":
+            return Fused(budget=self._budget, target_layer=self._layer)
+        return cam.Cam(name, target_layer=self._layer)
 
 
 def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
@@ -317,8 +334,8 @@ def _segmentations(scan: Scan, bundle: Bundle, model_input: ModelInput, wanted: 
         return (wanted.regions,)
     if wanted.regions is not None:
         return (regions_from_file(wanted.regions, scan, model_input),)
-    count = wanted.n_regions or bundle.explain_settings.n_regions or DEFAULT_REGIONS
-    number = DEFAULT_SEGMENTATIONS if wanted.segmentations is None else wanted.segmentations
+    count = _first_given(wanted.n_regions, bundle.explain_settings.n_regions, DEFAULT_REGIONS)
+    number = _first_given(wanted.segmentations, DEFAULT_SEGMENTATIONS)
     if number < 1:
         raise RequestError(f"{number} segmentations were asked for", hint="give at least 1")
     jitters = [None, *[1000 * wanted.seed + i for i in range(1, number)]]
@@ -362,6 +379,10 @@ def _warnings(bundle: Bundle, runner: _Runner, model_input: ModelInput) -> tuple
         if attribution.parameters.get("intervals_supported") is False:
             said.append(f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget")
     return tuple(dict.fromkeys(said))
+
+
+def _first_given(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
 
 
 def _mm(lengths: Sequence[float] | np.ndarray) -> str:
