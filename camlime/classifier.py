@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,22 @@ from camlime.errors import BundleError, DeviceError, RequestError
 
 Activation = Literal["softmax", "sigmoid"]
 Inferer = Callable[[Tensor, nn.Module], Tensor]
+Result = TypeVar("Result")
 
 LARGEST_TUNED_BATCH = 64
 """Beyond this, throughput of the networks we measured no longer grows, and the first answer comes late."""
 
 WORTHWHILE_GAIN = 0.97
 """A larger batch must cost less than this share of the smaller one's time per image to be preferred."""
+
+TUNING_SECONDS = 0.3
+"""Each batch size is timed up to three times, but no further once it has taken this long."""
+
+CPU_VOXELS_AT_ONCE = 1 << 24
+"""Voxels in a tuned batch on the CPU, where running out of memory ends the process instead of raising an error."""
+
+NO_MEMORY_WORDS = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
+"""How torch, cuDNN and cuBLAS say that memory ran out where they do not raise ``OutOfMemoryError``."""
 
 
 @dataclass
@@ -48,7 +58,7 @@ def select_device(name: str = "auto") -> torch.device:
         device(type='cpu')
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -62,14 +72,46 @@ def select_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"device '{name}' was asked for, but there is no CUDA GPU here", hint="use --device cpu")
     if (device.index or 0) >= count:
         raise DeviceError(f"device '{name}' is not there: this machine has {count} GPU(s)", hint="use cuda:0")
-    return device
+    return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
+
+
+@contextmanager
+def repeatable_arithmetic() -> Iterator[None]:
+    """Full float32 products and deterministic cuDNN algorithms; the caller's settings restored afterwards.
+
+    torch has older and newer switches for TF32, and reading the older may raise an error once the newer were used:
+    then the newer are used, and they are restored last where torch has them.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    newer = [(matmul, "fp32_precision"), (cudnn.conv, "fp32_precision")] if hasattr(matmul, "fp32_precision") else []
+    wanted: list[tuple[Any, str, object]] = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
+    products: str | None = None
+    try:
+        products, _ = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+        wanted.append((cudnn, "allow_tf32", False))
+    except RuntimeError:
+        products = None
+        wanted += [(owner, switch, "ieee") for owner, switch in newer]
+    before = [(owner, switch, getattr(owner, switch)) for owner, switch, _ in wanted]
+    before += [(owner, switch, getattr(owner, switch)) for owner, switch in newer]
+    try:
+        for owner, switch, value in wanted:
+            setattr(owner, switch, value)
+        if products is not None:
+            torch.set_float32_matmul_precision("highest")
+        yield
+    finally:
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        for owner, switch, value in before:
+            setattr(owner, switch, value)
 
 
 def log_odds(logits: Tensor, class_index: int, activation: Activation, *, two_classes: bool = False) -> Tensor:
     r"""Log-odds of one class against all others.
 
-    For a softmax, :math:`\log\frac{p_c}{1-p_c} = z_c - \log\sum_{k\ne c} e^{z_k}`, which unlike the logit :math:`z_c` alone
-    does not depend on the arbitrary shift that a softmax ignores; for a sigmoid, the logit itself.
+    For a softmax, :math:`\log\frac{p_c}{1-p_c} = z_c - \log\sum_{k\ne c} e^{z_k}`, which unlike the logit :math:`z_c`
+    alone does not depend on the arbitrary shift that a softmax ignores; for a sigmoid, the logit itself.
 
     Args:
         logits: shape ``(N, K)``.
@@ -95,16 +137,17 @@ def log_odds(logits: Tensor, class_index: int, activation: Activation, *, two_cl
 class Classifier:
     """A network on a device that answers with logits, in batches of the best size.
 
-    The network is used in eval mode and restored after each call; on another device a copy is used, so that the
-    caller's network stays where and as it was.
+    The network is used in eval mode and restored after each call; on another device, and where its weights were made in
+    inference mode, a copy is used, so that the caller's network stays where and as it was.
 
     Args:
-        network: takes ``(N, C, *S)`` and returns ``(N, K)``, or any shape that flattens to it, such as ``(N, K, 1, 1)``.
+        network: takes ``(N, C, *S)`` and returns ``(N, K)``, or any shape that flattens to it, such as ``(N, K, 1,
+            1)``.
         class_names: one name a class. Two names with a single sigmoid output mean (absent, present).
         activation: ``softmax`` or ``sigmoid``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        amp: mixed precision (float16 on a GPU, bfloat16 on the CPU). Faster on some GPUs; log-odds then carry a relative
-            error of about 1e-2 (bfloat16) or 1e-3 (float16), and bit-for-bit repeatability is not promised.
+        amp: mixed precision (float16 on a GPU, bfloat16 on the CPU). Faster on some GPUs; log-odds then carry a
+            relative error of about 1e-2 (bfloat16) or 1e-3 (float16), and bit-for-bit repeatability is not promised.
         batch_size: images a forward pass; measured on first use if ``None``.
         inferer: a MONAI inferer; ``None`` calls the network itself.
 
@@ -114,7 +157,7 @@ class Classifier:
     Example:
         >>> from monai.networks.nets import resnet10
         >>> classifier = Classifier(resnet10(spatial_dims=3, n_input_channels=1, num_classes=2),
-        ...                         class_names=("benign", "malignant"), activation="softmax", device="cpu", batch_size=2)
+        ...                         class_names=("benign", "malignant"), activation="softmax", device="cpu")
         >>> classifier.logits(torch.zeros(5, 1, 32, 32, 32)).shape
         torch.Size([5, 2])
     """
@@ -131,7 +174,9 @@ class Classifier:
         inferer: Inferer | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
-            raise RequestError(f"batch size {batch_size} is not a positive number", hint="leave it out to have it measured")
+            raise RequestError(
+                f"batch size {batch_size} is not a positive number", hint="leave it out to have it measured"
+            )
         self.device = select_device(device)
         self.network = self._on_device(network)
         self.class_names = tuple(class_names)
@@ -144,12 +189,15 @@ class Classifier:
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         tensors = [*network.parameters(), *network.buffers()]
-        if all(t.device == self.device or (t.device.type == self.device.type == "cpu") for t in tensors):
+        if all(t.device == self.device and not t.is_inference() for t in tensors):
             return network
         try:
-            return copy.deepcopy(network).to(self.device)
+            with torch.inference_mode(False):  # whose tensors could serve no gradient
+                return copy.deepcopy(network).to(self.device)
         except torch.cuda.OutOfMemoryError as error:
-            raise DeviceError(f"the network does not fit into the memory of {self.device}", hint="use --device cpu") from error
+            raise DeviceError(
+                f"the network does not fit into the memory of {self.device}", hint="use --device cpu"
+            ) from error
 
     def class_index(self, name: str) -> int:
         """Return the index of a class.
@@ -162,7 +210,15 @@ class Classifier:
         raise RequestError(f"there is no class '{name}'", hint="classes: " + ", ".join(self.class_names))
 
     def log_odds(self, logits: Tensor, class_index: int) -> Tensor:
-        """Log-odds of a class from logits ``(N, K)``, shape ``(N,)``; see :func:`log_odds`."""
+        """Log-odds of a class from logits ``(N, K)``, shape ``(N,)``; see :func:`log_odds`.
+
+        Raises:
+            RequestError: there is no class of this number.
+        """
+        if not 0 <= class_index < len(self.class_names):
+            raise RequestError(
+                f"there is no class number {class_index}", hint=f"classes are 0 to {len(self.class_names) - 1}"
+            )
         return log_odds(logits, class_index, self.activation, two_classes=len(self.class_names) == 2)
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -176,25 +232,24 @@ class Classifier:
 
     @contextmanager
     def as_in_use(self) -> Iterator[None]:
-        """Eval mode and repeatable arithmetic while it lasts; training flags and global settings restored afterwards."""
-        training = [(module, module.training) for module in self.network.modules()]
-        matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
-        self.network.eval()
-        torch.backends.cuda.matmul.allow_tf32 = False
+        """Eval mode and repeatable arithmetic; training flags and global settings restored afterwards."""
+        training = [module for module in self.network.modules() if module.training]
         try:
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            if training:
+                self.network.eval()
+            with repeatable_arithmetic():
                 yield
         finally:
-            torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
-            for module, was_training in training:
-                module.training = was_training
+            for module in training:
+                module.training = True
 
     @contextmanager
     def gradients(self) -> Iterator[None]:
         """Enable gradients with respect to images and activations, whatever the caller's mode.
 
-        Inside, the parameters are frozen (no gradient of theirs is computed, which saves time and leaves their ``.grad``
-        alone) and the network is in eval mode; the caller makes the *input* require gradients. All flags are restored.
+        Inside, the parameters are frozen (no gradient of theirs is computed, which saves time and leaves their
+        ``.grad`` alone) and the network is in eval mode; the caller makes the *input* require gradients. All flags
+        are restored.
         """
         flags = [(parameter, parameter.requires_grad) for parameter in self.network.parameters()]
         with torch.inference_mode(False), torch.enable_grad(), self.as_in_use():
@@ -207,16 +262,35 @@ class Classifier:
                     parameter.requires_grad_(required)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """One pass of ``(N, C, *S)``, already on the device: logits ``(N, K)`` on the device, in the caller's grad mode.
+        """One pass of ``(N, C, *S)`` on the device: logits ``(N, K)`` on the device, in the caller's grad mode.
+
+        Mixed precision is for answers alone: gradients are taken in full precision, since those of float16 underflow.
 
         Raises:
-            BundleError: the network does not accept this input, or its output is not one row of classes an image.
+            BundleError: the network fails on this input, or its output is not one row of classes an image.
         """
-        self.passes.forward += batch.shape[0]
         kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        with torch.autocast(self.device.type, dtype=kind) if self.amp else nullcontext():
-            output = self.network(batch) if self.inferer is None else self.inferer(batch, self.network)
-        return as_rows(output, batch.shape[0])
+        mixed = self.amp and not torch.is_grad_enabled()
+        try:
+            with torch.autocast(self.device.type, dtype=kind) if mixed else nullcontext():
+                output = self.network(batch) if self.inferer is None else self.inferer(batch, self.network)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise BundleError(
+                f"the network fails on an image of shape {tuple(batch.shape[1:])}: {first_line(error)}",
+                hint="does the preprocessing make the channels and the size that the network expects?",
+            ) from error
+        self.passes.forward += batch.shape[0]
+        rows = as_rows(output, batch.shape[0])
+        single_output = rows.shape[1] == 1 and len(self.class_names) == 2 and self.activation == "sigmoid"
+        if rows.shape[1] != len(self.class_names) and not single_output:
+            raise BundleError(
+                f"the network answers with {rows.shape[1]} logit(s), which does not fit {len(self.class_names)} class "
+                f"name(s) and a {self.activation}",
+                hint="classes: " + ", ".join(self.class_names),
+            )
+        return rows
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits of images ``(N, C, *S)`` on any device: ``(N, K)`` float32 on the CPU, without gradients.
@@ -234,24 +308,38 @@ class Classifier:
 
     def logits_of_batch(self, images: Tensor) -> Tensor:
         """As :meth:`logits`, in one pass; if memory runs out, the batch is halved, also for all later calls."""
-        parts = [images]
-        rows: list[Tensor] = []
+        return torch.cat(self.in_parts(images, self._answers))
+
+    def _answers(self, images: Tensor) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad(), self.as_in_use():
+            return checked_finite(self.forward(images.to(self.device)).float().cpu())
+
+    def in_parts(self, images: Tensor, work: Callable[[Tensor], Result]) -> list[Result]:
+        """Do ``work`` on all images at once or, where memory runs out, on halves of them (and so on), in order.
+
+        Raises:
+            DeviceError: even a single image does not fit into the device's memory.
+        """
+        parts, results = [images], []
         while parts:
             part = parts.pop(0)
             try:
-                with torch.inference_mode(), self.as_in_use():
-                    rows.append(self.forward(part.to(self.device)).float().cpu())
-            except torch.cuda.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
+                results.append(work(part))
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if len(part) == 1:
                     raise DeviceError(
                         f"one image of shape {tuple(part.shape[1:])} does not fit into the memory of {self.device}",
-                        hint="use --device cpu",
+                        hint="use a smaller image" if self.device.type == "cpu" else "use --device cpu",
                     ) from error
-                half = (len(part) + 1) // 2
-                self._limit_batch(part[0], half)
-                parts[:0] = [part[:half], part[half:]]
-        return torch.cat(rows)
+            # Only now, with the error and the tensors in its traceback gone, can their memory be given back.
+            torch.cuda.empty_cache()
+            half = (len(part) + 1) // 2
+            self._limit_batch(part[0], half)
+            parts[:0] = [part[:half], part[half:]]
+        return results
 
     def _limit_batch(self, image: Tensor, size: int) -> None:
         if self._batch_size is not None:
@@ -259,7 +347,7 @@ class Classifier:
         self._tuned[tuple(image.shape)] = size
 
     def batch_size(self, image: Tensor) -> int:
-        """The batch size for images like this one ``(C, *S)``: the given one, or the fastest per image, measured once."""
+        """The batch size for images like this ``(C, *S)``: the given one, or the fastest per image, measured once."""
         if self._batch_size is not None:
             return self._batch_size
         shape = tuple(image.shape)
@@ -270,31 +358,62 @@ class Classifier:
     def _measure_batch_size(self, image: Tensor) -> int:
         """Double the batch while an image gets cheaper; larger batches can be slower on a CPU, so this is measured."""
         passes = copy.copy(self.passes)
+        largest = LARGEST_TUNED_BATCH
+        if self.device.type == "cpu":
+            largest = min(largest, max(CPU_VOXELS_AT_ONCE // image[0].numel(), 1))
         best_size, best_time, size = 1, float("inf"), 1
         try:
-            while size <= LARGEST_TUNED_BATCH:
-                batch = image.detach().expand(size, *image.shape).to(self.device).contiguous()
-                try:
-                    seconds = min(self._seconds(batch) for _ in range(3 if size > 1 else 4)) / size
-                except torch.cuda.OutOfMemoryError:
-                    torch.cuda.empty_cache()
-                    break
+            self._answers(image[None])
+            while size <= largest:
+                seconds = self._seconds_per_image(image, size)
                 if seconds < best_time * WORTHWHILE_GAIN:
                     best_size, best_time = size, seconds
                 elif size >= 4 * best_size:
                     break
                 size *= 2
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
         finally:
             self.passes.forward, self.passes.backward = passes.forward, passes.backward
+        torch.cuda.empty_cache()
         return best_size
 
-    def _seconds(self, batch: Tensor) -> float:
-        with torch.inference_mode(), self.as_in_use():
+    def _seconds_per_image(self, image: Tensor, size: int) -> float:
+        """Least time of up to three passes of ``size`` copies of an image."""
+        batch = image.detach().expand(size, *image.shape).to(self.device).contiguous()
+        times: list[float] = []
+        while len(times) < 3 and sum(times) < TUNING_SECONDS:
             start = time.perf_counter()
-            self.forward(batch)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            return time.perf_counter() - start
+            self._answers(batch)
+            times.append(time.perf_counter() - start)
+        return min(times) / size
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that memory ran out, on the GPU or on the CPU."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def checked_finite(logits: Tensor) -> Tensor:
+    """Return the logits.
+
+    Raises:
+        BundleError: one of them is NaN or infinite, so that nothing could be concluded from them.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise BundleError(
+            "the network answered with a logit that is not a finite number",
+            hint="are its weights sound? without mixed precision and with another baseline it may be well",
+        )
+    return logits
 
 
 def as_rows(output: object, count: int) -> Tensor:
@@ -311,9 +430,8 @@ def as_rows(output: object, count: int) -> Tensor:
         return output[None]
     if output.ndim == 0 or output.shape[0] != count or output[0].numel() != (output.shape[1] if output.ndim > 1 else 1):
         raise BundleError(
-            f"the network's output has shape {tuple(output.shape)} for {count} image(s), which is not one row of classes",
+            f"the network's output has shape {tuple(output.shape)} for {count} image(s), not one row of classes each",
             hint="only classifiers can be explained; a segmentation network is none",
         )
     rows: Tensor = output.as_tensor() if hasattr(output, "as_tensor") else output
     return rows.reshape(count, -1)
-

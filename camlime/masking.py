@@ -1,7 +1,8 @@
 """Removing regions: what stands in the place of what is removed, and masked images built fast.
 
-A removed voxel takes the value of a *baseline* image. None is black by accident: black is a colour that the network has an
-opinion on. Explain with one baseline and score with another, so that a map cannot profit from the first one's quirks.
+A removed voxel takes the value of a *baseline* image. None is black by accident: black is a colour that the network
+has an opinion on. Explain with one baseline and score with another, so that a map cannot profit from the first one's
+quirks.
 """
 
 from __future__ import annotations
@@ -39,12 +40,19 @@ def median_baseline(model_input: ModelInput) -> Tensor:
 
 
 def blur_baseline(model_input: ModelInput, sigma_mm: float = BLUR_MM) -> Tensor:
-    """The image blurred by a Gaussian of ``sigma_mm`` mm, padding not mixed in (normalised convolution), ``(C, *S)``."""
+    """The image blurred by a Gaussian of ``sigma_mm`` mm, padding not mixed in (normalised convolution), ``(C, *S)``.
+
+    Raises:
+        RequestError: the width is not positive.
+    """
+    if not sigma_mm > 0:
+        raise RequestError(f"a blur of {sigma_mm} mm is no blur", hint="sigma_mm is a positive number of mm")
     sigma = [sigma_mm / size for size in model_input.spacing]
     valid = model_input.valid.numpy().astype(np.float32)
     weight = np.maximum(ndimage.gaussian_filter(valid, sigma, mode="nearest"), 1e-6)
     blurred = [
-        ndimage.gaussian_filter(channel * valid, sigma, mode="nearest") / weight for channel in model_input.image.numpy()
+        ndimage.gaussian_filter(channel * valid, sigma, mode="nearest") / weight
+        for channel in model_input.image.numpy()
     ]
     return torch.from_numpy(np.stack(blurred).astype(np.float32))
 
@@ -84,8 +92,9 @@ def make_baseline(name: str, model_input: ModelInput, **parameters: float) -> Te
 class Masker:
     """Builds masked images: voxels of absent regions take the baseline's value.
 
-    One ``index_select`` spreads each mask row over the voxels and one ``lerp`` mixes image and baseline, on the device where
-    the network is; the lime package loops over absent regions instead.
+    One ``gather`` spreads each mask row over the voxels and one ``lerp`` a channel mixes image and baseline in place,
+    on the device where the network is; the lime package loops over absent regions instead. Most of the time that is
+    left goes into fresh memory, which a loop saves by passing ``out``.
 
     Args:
         image: shape ``(C, *S)``.
@@ -102,15 +111,24 @@ class Masker:
 
     def __init__(self, image: Tensor, baseline: Tensor, regions: Regions, device: torch.device) -> None:
         self._shape = tuple(image.shape)
-        self._image = image.reshape(1, image.shape[0], -1).to(device)
-        self._baseline = baseline.reshape(1, image.shape[0], -1).to(device)
+        self._image = image.reshape(len(image), -1).to(device)
+        self._baseline = baseline.reshape(len(image), -1).to(device)
         self._labels = flat_labels(regions).to(device)
-        self._device = device
 
-    def __call__(self, presence: Tensor) -> Tensor:
-        """Masked images ``(N, C, *S)`` for presences ``(N, d)``, 1 kept and 0 removed (values between mix the two)."""
-        count = presence.shape[0]
-        kept = torch.ones(count, presence.shape[1] + 1, device=self._device, dtype=self._image.dtype)
-        kept[:, 1:] = presence.to(self._device, self._image.dtype)
-        weight = kept.index_select(1, self._labels)[:, None]
-        return torch.lerp(self._baseline, self._image, weight).reshape(count, *self._shape)
+    def __call__(self, presence: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Masked images ``(N, C, *S)`` for presences ``(N, d)``, 1 kept and 0 removed (values between mix the two).
+
+        Args:
+            presence: on any device.
+            out: from an earlier call with at least N rows; its first N are overwritten and returned.
+        """
+        count, channels = len(presence), len(self._image)
+        kept = self._image.new_ones(count, presence.shape[1] + 1)
+        kept[:, 1:] = presence
+        images = self._image.new_empty(count, *self._shape) if out is None else out[:count]
+        voxels = images.view(count, channels, -1)
+        weight = voxels[:, -1]
+        torch.gather(kept, 1, self._labels.expand(count, -1), out=weight)
+        for channel in range(channels):
+            torch.lerp(self._baseline[channel], self._image[channel], weight, out=voxels[:, channel])
+        return images

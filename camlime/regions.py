@@ -15,10 +15,13 @@ from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError
 
 SLIC_VOXEL_LIMIT = 1_000_000
-"""Larger grids are segmented at half resolution, which costs an eighth (in 3D) and moves borders by at most a voxel."""
+"""SLIC works on cubes of at least the finest spacing, and larger where there would be more of them than this."""
 
 COMPACTNESS = 0.1
-"""Weight of distance against intensity (scaled to [0, 1] by percentiles) in SLIC; regions follow edges, yet stay blobs."""
+"""Weight of distance against intensity (scaled to [0, 1]) in SLIC; regions follow edges, yet stay blobs."""
+
+SMOOTHING = 1.0
+"""Standard deviation of a blur before SLIC, in its cubes: on noise it makes crumbs that end up as one region."""
 
 SMALLEST_SHARE = 0.1
 """A region smaller than this share of the average one is merged into its neighbour."""
@@ -53,8 +56,9 @@ class Regions:
         return np.bincount(self.labels.ravel(), minlength=self.count + 1)[1:]
 
     def volumes_ml(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Volume of each region in ml, shape ``(d,)``; for a 2D image, the area times the affine's unit slice (1 mm)."""
-        return self.voxel_counts() * abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
+        """Volume of each region in ml, shape ``(d,)``; for a 2D image, its area times the affine's unit slice."""
+        voxel = abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
+        return self.voxel_counts().astype(np.float64) * voxel
 
     def centres_ras(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
         """Centre of mass of each region in RAS mm, shape ``(d, 3)``; ``affine`` is the grid's, voxel index to RAS."""
@@ -72,7 +76,8 @@ class Regions:
 
     def pool(self, voxels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Sum of a map ``(*S,)`` over each region, shape ``(d,)``."""
-        return np.bincount(self.labels.ravel(), weights=np.asarray(voxels, float).ravel(), minlength=self.count + 1)[1:]
+        weights = np.asarray(voxels, dtype=np.float64).ravel()
+        return np.bincount(self.labels.ravel(), weights=weights, minlength=self.count + 1)[1:].astype(np.float64)
 
 
 def supervoxels(model_input: ModelInput, count: int, *, jitter_seed: int | None = None) -> Regions:
@@ -81,8 +86,8 @@ def supervoxels(model_input: ModelInput, count: int, *, jitter_seed: int | None 
     Args:
         model_input: the image; its spacing makes distances mm.
         count: about how many regions are wanted.
-        jitter_seed: shifts the grid of seeds by a random part of its step, so that the borders of another seed's regions
-            fall elsewhere; ``None`` does not shift it.
+        jitter_seed: shifts the grid of seeds by a random part of its step, so that the borders of another seed's
+            regions fall elsewhere; ``None`` does not shift it.
 
     Raises:
         RegionsError: the image is too small for two regions.
@@ -90,34 +95,34 @@ def supervoxels(model_input: ModelInput, count: int, *, jitter_seed: int | None 
     valid = model_input.valid.numpy()
     if int(valid.sum()) < 2 or count < 2:
         raise RegionsError(f"{int(valid.sum())} voxels and {count} region(s) asked for: at least 2 of each are needed")
-    box = tuple(slice(int(np.min(axis)), int(np.max(axis)) + 1) for axis in np.nonzero(valid))
-    image = _intensity_scaled(model_input.image.numpy()[(slice(None), *box)], valid[box])
-    spacing = np.asarray(model_input.spacing, dtype=float)
-    half = image[0].size > SLIC_VOXEL_LIMIT
-    if half:
-        image = image[(slice(None), *[slice(None, None, 2)] * len(box))]
-    shift = np.zeros(len(box), dtype=int)
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in np.nonzero(valid))
+    in_box = (slice(None), *box)
+    image = _intensity_scaled(model_input.image.numpy()[in_box], valid[box])
+    image = _on_cubes(image, np.asarray(model_input.spacing, dtype=float))
+    shift = np.zeros(image.ndim - 1, dtype=int)
     if jitter_seed is not None:
-        step = (image[0].size * np.prod(spacing) / count) ** (1 / len(box)) / spacing
-        shift = np.random.default_rng(jitter_seed).integers(0, np.maximum(step.astype(int), 1) + 1)
+        step = (image[0].size / count) ** (1 / len(shift))
+        shift = np.random.default_rng(jitter_seed).integers(0, max(round(step), 2), size=len(shift))
     padded = np.pad(image, [(0, 0), *[(int(s), 0) for s in shift]], mode="edge")
     labels = slic(
         np.moveaxis(padded, 0, -1),
         n_segments=round(count * padded[0].size / image[0].size),
-        compactness=COMPACTNESS,
-        spacing=tuple(spacing / spacing.min()) if len(box) == 3 else None,
+        compactness=COMPACTNESS * len(image) ** 0.5,
+        sigma=SMOOTHING,
         channel_axis=-1,
+        convert2lab=False,
         start_label=1,
-        enforce_connectivity=True,
     )
     labels = labels[tuple(slice(int(s), None) for s in shift)]
-    if half:
-        for axis, part in enumerate(box):
-            labels = np.repeat(labels, 2, axis=axis).take(range(part.stop - part.start), axis=axis)
+    for axis, part in enumerate(box):
+        size = part.stop - part.start
+        centres = (np.arange(size) + 0.5) * labels.shape[axis] / size
+        labels = labels.take(centres.astype(int), axis=axis)
     full = np.zeros(valid.shape, dtype=np.int32)
     full[box] = labels
     full[~valid] = 0
-    return Regions(_merge_small(full, int(valid.sum()), count), origin=f"SLIC supervoxels, about {count} asked for")
+    labels = _merge_small(full, SMALLEST_SHARE * int(valid.sum()) / count, model_input.spacing)
+    return Regions(labels, origin=f"SLIC supervoxels, about {count} asked for")
 
 
 def regions_from_label_map(
@@ -141,35 +146,37 @@ def regions_from_label_map(
         RegionsError: the label map does not overlap the image, holds fewer than one label there, or lies elsewhere.
     """
     shape = model_input.spatial_shape
-    dimensions = len(shape)
-    grid = np.indices(shape, dtype=np.float64).reshape(dimensions, -1)
-    if dimensions == 2:
-        grid = np.vstack([grid, np.zeros((1, grid.shape[1]))])
-    to_labels = np.linalg.inv(affine) @ model_input.affine
-    index = np.rint(to_labels[:3, :3] @ grid + to_labels[:3, 3:]).astype(np.int64)
+    valid = model_input.valid.numpy()
     volume = labels if labels.ndim == 3 else labels[..., None]
-    inside = np.all((index >= 0) & (index < np.array(volume.shape)[:, None]), axis=0)
-    if inside.mean() < 0.5:
+    to_labels = np.linalg.inv(affine) @ model_input.affine
+    steps = np.ogrid[tuple(slice(n) for n in shape)]
+    index = [
+        np.rint(sum((row[k] * step for k, step in enumerate(steps)), start=row[3])).astype(np.int32)
+        for row in to_labels[:3]
+    ]
+    inside = valid.copy()
+    for axis, size in zip(index, volume.shape, strict=True):
+        inside &= (axis >= 0) & (axis < size)
+    covered = inside.sum() / max(valid.sum(), 1)
+    if covered < 0.5:
         raise RegionsError(
-            f"{source} covers only {inside.mean():.0%} of what the network sees",
-            hint="the label map must lie in the scan's own space (same patient coordinates); was it made on another series?",
+            f"{source} covers only {covered:.0%} of what the network sees",
+            hint="it must lie in the scan's own patient coordinates; was it made on another series?",
         )
-    found = np.zeros(grid.shape[1], dtype=np.int64)
-    found[inside] = volume[tuple(index[:, inside])]
-    found[~model_input.valid.numpy().ravel()] = 0
+    found = np.zeros(shape, dtype=np.int64)
+    found[inside] = volume[tuple(axis[inside] for axis in index)]
     values = np.unique(found[found != 0])
     if len(values) == 0:
         raise RegionsError(
             f"{source} has no label inside what the network sees", hint="check its labels and its place in the patient"
         )
-    lookup = np.searchsorted(values, found) + 1
-    compact = np.where(found != 0, lookup, 0).astype(np.int32).reshape(shape)
+    compact = np.where(found != 0, np.searchsorted(values, found) + 1, 0).astype(np.int32)
     named = tuple((names or {}).get(int(value), f"label_{value}") for value in values)
     return Regions(compact, names=named, origin=source)
 
 
 def _intensity_scaled(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Each channel to [0, 1] between its 1st and 99th percentile over valid voxels, so that compactness means the same."""
+    """Each channel to [0, 1] between its 1st and 99th percentile over valid voxels."""
     low, high = np.percentile(image[:, valid], [1, 99], axis=1)
     extent = np.maximum(high - low, 1e-12)
     axes = (slice(None), *[None] * (image.ndim - 1))
@@ -177,22 +184,31 @@ def _intensity_scaled(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> N
     return scaled
 
 
-def _merge_small(labels: NDArray[np.int32], voxels: int, count: int) -> NDArray[np.int32]:
+def _on_cubes(image: NDArray[np.float32], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Resample ``(C, *S)`` by averaging to cubes over the same extent, about ``SLIC_VOXEL_LIMIT`` of them at most.
+
+    SLIC lays its seeds evenly in voxels: only on cubes does that make regions of even size in mm.
+    """
+    extent = np.array(image.shape[1:]) * spacing
+    edge = max(spacing.min(), (extent.prod() / SLIC_VOXEL_LIMIT) ** (1 / len(extent)))
+    size = np.maximum(np.rint(extent / edge).astype(int), 1).tolist()
+    return torch.nn.functional.interpolate(torch.from_numpy(image)[None], size=size, mode="area")[0].numpy()
+
+
+def _merge_small(labels: NDArray[np.int32], smallest: float, spacing: tuple[float, ...]) -> NDArray[np.int32]:
     """Give fragments (cut off by padding) to the nearest larger region and number the rest from 1."""
     sizes = np.bincount(labels.ravel())
-    small = np.flatnonzero((sizes > 0) & (sizes < SMALLEST_SHARE * voxels / count))
-    small = small[small > 0]
-    if len(small) and len(small) < np.count_nonzero(sizes[1:]):
-        lost = np.isin(labels, small)
-        nearest = ndimage.distance_transform_edt(
-            lost | (labels == 0), return_distances=False, return_indices=True
-        )
-        labels = np.where(lost, labels[tuple(nearest)], labels)
+    sizes[0] = 0
+    large = np.flatnonzero(sizes >= max(smallest, 1))
+    if 0 < len(large) < np.count_nonzero(sizes):
+        kept = np.isin(labels, large)
+        nearest = ndimage.distance_transform_edt(~kept, sampling=spacing, return_distances=False, return_indices=True)
+        labels = np.where(labels == 0, 0, labels[tuple(nearest)])
     _, compact = np.unique(labels, return_inverse=True)
-    compact = compact.reshape(labels.shape).astype(np.int32)
-    return compact if (labels == 0).any() else compact + 1
+    from_zero: NDArray[np.int32] = compact.reshape(labels.shape).astype(np.int32)
+    return from_zero if (labels == 0).any() else from_zero + 1
 
 
 def flat_labels(regions: Regions) -> torch.Tensor:
-    """Labels of a segmentation as a flat int64 tensor, shape ``(voxels,)``, for indexing."""
+    """Labels of a segmentation as a flat int64 tensor, shape ``(voxels,)``, for ``gather``."""
     return torch.from_numpy(regions.labels.astype(np.int64).ravel())

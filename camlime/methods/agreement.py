@@ -13,7 +13,10 @@ from camlime.methods.evidence_model import FloatArray, Posterior, RunningSums, f
 Badge = Literal["concordant", "CAM uninformative", "conflict"]
 
 LOG_EVIDENCE_NEEDED = float(np.log(3.0))
-"""A Bayes factor below 3 is "not worth more than a bare mention" (Kass & Raftery 1995, doi 10.1080/01621459.1995.10476572)."""
+"""A Bayes factor below 3 is "not worth more than a bare mention".
+
+Kass & Raftery 1995, doi 10.1080/01621459.1995.10476572.
+"""
 
 NEGLIGIBLE_SHARE = 0.05
 """Regions with less than this share of the largest weight have no sign to speak of."""
@@ -28,10 +31,12 @@ class Agreement:
         weight: g, log-odds for the CAM's column of unit norm; negative means the CAM points the wrong way.
         interval: its 95 % interval.
         log_evidence_gain: natural log of the Bayes factor of the model with the CAM against the one without.
-        sign_agreement: share of regions with more than a negligible weight whose sign is the CAM's.
-        top_overlap: share of the ``top`` strongest regions (for the class) that are the CAM's strongest, too.
-        top: how many those are.
-        badge: ``concordant`` (g > 0 beyond doubt and the evidence rises), ``conflict`` (g < 0 beyond doubt), or ``CAM uninformative``.
+        sign_agreement: share of regions with more than a negligible weight whose sign is the CAM's; NaN without any.
+        top_overlap: share of the ``top`` strongest regions (for the class) that are the CAM's strongest, too; 0 if the
+            CAM is the same everywhere.
+        top: how many those are, at most half of the regions.
+        badge: ``concordant`` (g > 0 beyond doubt and the evidence rises), ``conflict`` (g < 0 beyond doubt), or ``CAM
+            uninformative``.
     """
 
     cam: str
@@ -44,8 +49,9 @@ class Agreement:
     badge: Badge
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable."""
-        return {**asdict(self), "interval": list(self.interval)}
+        """JSON-serialisable, NaN as ``None``."""
+        signs = None if np.isnan(self.sign_agreement) else self.sign_agreement
+        return {**asdict(self), "interval": list(self.interval), "sign_agreement": signs}
 
 
 def compare(sums: RunningSums, column: FloatArray, *, cam: str, top: int = 10) -> Agreement:
@@ -54,6 +60,7 @@ def compare(sums: RunningSums, column: FloatArray, *, cam: str, top: int = 10) -
     The model has this one column only: several columns are collinear, and then one of them is dropped or turns negative
     for no reason.
     """
+    most = min(top, max(len(column) // 2, 1))
     plain = fit(sums)
     with_cam = fit(sums, column[:, None])
     weight, std = _column_effect(with_cam, plain, column)
@@ -71,17 +78,18 @@ def compare(sums: RunningSums, column: FloatArray, *, cam: str, top: int = 10) -
         interval=(low, high),
         log_evidence_gain=gain,
         sign_agreement=_sign_agreement(plain.mean, column),
-        top_overlap=_top_overlap(plain.mean, column, top),
-        top=min(top, len(column)),
+        top_overlap=_top_overlap(plain.mean, column, most),
+        top=most,
         badge=badge,
     )
 
 
 def _column_effect(with_cam: Posterior, plain: Posterior, column: FloatArray) -> tuple[float, float]:
-    """Weight of the column and its standard deviation; where the evidence dropped it, the plain weights' projection on it.
+    """Weight of the column and its standard deviation; if it was dropped, the plain weights' projection on it.
 
-    A dropped column has g = 0 with no spread, which would read as certainty; the projection says how large g could be: the
-    least-squares slope of the weights on the column, uncertain by the posterior and by the weights' own scatter about it.
+    A dropped column has g = 0 with no spread, which would read as certainty; the projection says how large g could
+    be: the least-squares slope of the weights on the column, uncertain by the posterior and by the weights' own
+    scatter about it.
     """
     unit = unit_columns(column[:, None])[:, 0]
     if with_cam.column_std.size and abs(with_cam.column_weights[0]) > 1e-3 * np.linalg.norm(plain.mean):
@@ -98,5 +106,6 @@ def _sign_agreement(weights: FloatArray, column: FloatArray) -> float:
 
 
 def _top_overlap(weights: FloatArray, column: FloatArray, top: int) -> float:
-    k = min(top, len(weights))
-    return len(set(np.argsort(-weights)[:k]) & set(np.argsort(-column)[:k])) / k
+    if np.ptp(column) == 0:
+        return 0.0
+    return len(set(np.argsort(-weights)[:top]) & set(np.argsort(-column)[:top])) / top

@@ -97,6 +97,14 @@ class Cam:
         self.method = checked_method(method)
         self.target_layer = target_layer
 
+    def check(self, case: Case) -> None:
+        """Find out whether this can be done; lists the layers in one forward pass.
+
+        Raises:
+            RequestError: there is no such layer, or CAM does not apply to the network.
+        """
+        target(case, self.target_layer)
+
     def explain(self, case: Case) -> Attribution:
         """Explain one case: one forward and one backward pass (EigenCAM: no backward pass).
 

@@ -18,7 +18,8 @@ def combine(rule: Rule, cam: Attribution, lime: Attribution, valid: NDArray[np.b
     r"""Combine a CAM and a LIME map, each first scaled to largest magnitude 1 over the valid voxels.
 
     - ``mean``: :math:`(a + b)/2`.
-    - ``geometric``: :math:`\sqrt{ab}` where both are positive, :math:`-\sqrt{ab}` where both are negative, 0 where they differ.
+    - ``geometric``: :math:`\sqrt{ab}` where both are positive, :math:`-\sqrt{ab}` where both are negative, 0 where
+      they differ.
     - ``rank``: mean of the voxels' ranks, each from -1 (lowest) to 1 (highest), ties averaged.
 
     Args:

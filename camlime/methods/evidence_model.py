@@ -1,14 +1,17 @@
 r"""A linear model of the log-odds that knows how sure it is, and how much a CAM is worth to it.
 
-With ``X`` (n, d) the halved sign rows, ``y`` (n,) the odd parts of the log-odds, and columns ``G`` (d, c) that say what the
-network's inside knows of each region (each of unit norm):
+With ``X`` (n, d) the halved sign rows, ``y`` (n,) the odd parts of the log-odds, and columns ``G`` (d, c) that say
+what the network's inside knows of each region (each of unit norm):
 
-.. math:: y = X(Gg + u) + e,\quad u \sim N(0, \lambda^{-1} I),\; g_c \sim N(0, \kappa_c^{-1}),\; e \sim N(0, \alpha^{-1} I)
+.. math:: y = X(Gg + u) + e,\quad u \sim N(0, \lambda^{-1} I),\; g_c \sim N(0, \kappa_c^{-1}),\; e \sim N(0,
+\alpha^{-1} I)
 
 The precisions are found by maximising the evidence (MacKay 1992, doi 10.1162/neco.1992.4.3.415; Tipping 2001): a column
 that does not help gets an infinite :math:`\kappa_c`, and the model falls back to LIME without a CAM by itself.
 
-Only running sums enter (``X'X``, ``X'y``, ``y'y``, n): memory does not grow with the number of masked images.
+Only running sums enter (``X'X``, ``X'y``, ``y'y``, n): memory does not grow with the number of masked images. They are
+brought to the eigenvectors of ``X'X`` once, where everything but c by c matrices is diagonal: an iteration costs O(d
+c^2).
 """
 
 from __future__ import annotations
@@ -17,22 +20,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 FloatArray = NDArray[np.float64]
 
-ITERATIONS = 300
+ITERATIONS = 1000
 TOLERANCE = 1e-5
 """Iteration ends when no log precision moves by more than this."""
 
 PRECISION_LIMIT = 1e8
 """In units where y has unit variance: a column at this precision is switched off, noise at it is none."""
 
-NOISE_PRIOR = (0.5, 5e-5)
-"""Gamma hyper-prior (shape, rate) on the noise precision, y scaled to unit variance: keeps n < d from claiming no noise."""
+FLAT_PRIOR = (1e-6, 1e-12)
+"""Gamma hyper-prior (shape, rate) on precisions: all but flat, it only keeps them finite."""
 
-WEIGHT_PRIOR = (1e-3, 1e-6)
-"""Gamma hyper-prior on the precisions of weights and columns: all but flat, it only keeps them finite."""
+NOISE_PRIOR = (0.5, 5e-5)
+"""The same on the noise precision (rate times n) where rows do not outnumber weights: it must not claim no noise."""
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Posterior:
 
 
 def unit_columns(columns: FloatArray) -> FloatArray:
-    """Scale each column of ``(d, c)`` to unit norm; a column that is zero or not finite becomes zero (and is dropped)."""
+    """Scale each column of ``(d, c)`` to unit norm; one that is not finite becomes zero, and so is dropped."""
     clean = np.where(np.isfinite(columns).all(axis=0), columns, 0.0)
     norms = np.linalg.norm(clean, axis=0)
     return clean / np.where(norms > 0, norms, 1.0)
@@ -127,22 +129,21 @@ def fit(sums: RunningSums, columns: FloatArray | None = None) -> Posterior:
     scale = np.sqrt(sums.yty / sums.n)
     if scale == 0:
         return _nothing_moves(d, g.shape[1])
-    lift = np.hstack([g, np.eye(d)])
-    ftf = lift.T @ sums.xtx @ lift
-    fty = lift.T @ sums.xty / scale
-    size = float(np.trace(sums.xtx)) / max(sums.n, 1)
-    starts = [(size, 10.0)] if g.shape[1] == 0 else [(size, 10.0), (100 * size, 10.0)]
-    solutions = [_maximise(ftf, fty, sums.n, g.shape[1], start) for start in starts]
-    best = max(solutions, key=lambda s: s.objective)
-    c = g.shape[1]
-    covariance = lift @ best.covariance @ lift.T * scale**2
+    eigenvalues, eigenvectors = np.linalg.eigh(sums.xtx)
+    problem = _Problem(
+        np.maximum(eigenvalues, 0.0), eigenvectors.T @ g, eigenvectors.T @ sums.xty / scale, sums.n, sums.n <= d
+    )
+    even = float(eigenvalues.sum()) / sums.n
+    best = max((problem.maximise(even, 10.0), problem.maximise(100 * even, 10.0)), key=lambda s: s.objective)
+    spread = eigenvectors @ best.shrunk
+    covariance = (eigenvectors / best.diagonal) @ eigenvectors.T + spread @ best.column_covariance @ spread.T
     return Posterior(
-        mean=lift @ best.theta * scale,
-        covariance=covariance,
-        column_weights=best.theta[:c] * scale,
-        column_std=np.sqrt(np.diag(best.covariance)[:c]) * scale,
-        column_precision=best.precision[:c] / scale**2,
-        weight_precision=float(best.precision[-1]) / scale**2,
+        mean=eigenvectors @ best.mean * scale,
+        covariance=covariance * scale**2,
+        column_weights=best.column_weights * scale,
+        column_std=np.sqrt(np.diag(best.column_covariance)) * scale,
+        column_precision=best.kappa / scale**2,
+        weight_precision=best.lam / scale**2,
         noise_precision=best.alpha / scale**2,
         log_evidence=best.log_evidence - sums.n * float(np.log(scale)),
         degrees_of_freedom=max(sums.n - best.parameters, 1.0),
@@ -151,59 +152,102 @@ def fit(sums: RunningSums, columns: FloatArray | None = None) -> Posterior:
 
 @dataclass(frozen=True)
 class _Solution:
-    theta: FloatArray
-    covariance: FloatArray
-    precision: FloatArray
+    """The posterior at given precisions, in the eigenvectors' basis and in units where y has unit variance."""
+
+    kappa: FloatArray
+    lam: float
     alpha: float
+    diagonal: FloatArray
+    """Posterior precision of the free weights u for known g, shape ``(d,)``."""
+    shrunk: FloatArray
+    """What of the columns the rows leave undetermined, ``lambda (alpha X'X + lambda)^-1 G``, shape ``(d, c)``."""
+    column_weights: FloatArray
+    column_covariance: FloatArray
+    mean: FloatArray
+    determined_columns: FloatArray
+    determined_free: float
+    free_square: float
+    residual: float
     log_evidence: float
     objective: float
-    parameters: float
+
+    @property
+    def parameters(self) -> float:
+        """Effective number of parameters."""
+        return float(self.determined_columns.sum()) + self.determined_free
 
 
-def _maximise(ftf: FloatArray, fty: FloatArray, n: int, c: int, start: tuple[float, float]) -> _Solution:
-    """MacKay's fixed point in units where ``y`` has unit variance, so ``y'y = n``; ``start`` is (precision, alpha)."""
-    d = len(fty) - c
-    kappa, lam, alpha = np.full(c, float(d) * 0.1), start[0], start[1]
-    precision = np.concatenate([kappa, np.full(d, lam)])
-    covariance, theta, log_det = _posterior(ftf, fty, precision, alpha)
-    for _ in range(ITERATIONS):
-        spread = np.diag(covariance)
-        determined = 1 - precision * spread
-        rss = max(n - 2 * theta @ fty + theta @ ftf @ theta, 0.0)
-        new_kappa = (np.maximum(determined[:c], 0) + 2 * WEIGHT_PRIOR[0]) / (theta[:c] ** 2 + 2 * WEIGHT_PRIOR[1])
-        new_lam = (max(determined[c:].sum(), 0) + 2 * WEIGHT_PRIOR[0]) / (theta[c:] @ theta[c:] + 2 * WEIGHT_PRIOR[1])
-        new_alpha = (max(n - determined.sum(), 0) + 2 * NOISE_PRIOR[0]) / (rss + 2 * NOISE_PRIOR[1] * n)
-        new = np.minimum(np.concatenate([new_kappa, [new_lam, new_alpha]]), PRECISION_LIMIT)
-        moved = np.abs(np.log(new / np.concatenate([kappa, [lam, alpha]]))).max()
-        kappa, lam, alpha = new[:c], float(new[c]), float(new[c + 1])
-        precision = np.concatenate([kappa, np.full(d, lam)])
-        covariance, theta, log_det = _posterior(ftf, fty, precision, alpha)
-        if moved < TOLERANCE:
-            break
-    rss = max(n - 2 * theta @ fty + theta @ ftf @ theta, 0.0)
-    log_evidence = 0.5 * (
-        n * np.log(alpha / (2 * np.pi)) + np.log(precision).sum() - log_det - alpha * rss - theta @ (precision * theta)
-    )
-    hyper = NOISE_PRIOR[0] * np.log(alpha) - NOISE_PRIOR[1] * n * alpha
-    hyper += sum(WEIGHT_PRIOR[0] * np.log(p) - WEIGHT_PRIOR[1] * p for p in [*kappa, lam])
-    parameters = float((1 - precision * np.diag(covariance)).sum())
-    return _Solution(theta, covariance, precision, alpha, float(log_evidence), float(log_evidence + hyper), parameters)
+@dataclass(frozen=True)
+class _Problem:
+    """Running sums in the eigenvectors' basis, in units where y has unit variance (so ``y'y = n``)."""
 
+    eigenvalues: FloatArray
+    columns: FloatArray
+    xty: FloatArray
+    n: int
+    guarded: bool
 
-def _posterior(
-    ftf: FloatArray, fty: FloatArray, precision: FloatArray, alpha: float
-) -> tuple[FloatArray, FloatArray, float]:
-    """Covariance, mean and log determinant of the posterior precision ``alpha F'F + D``.
+    def maximise(self, lam: float, alpha: float) -> _Solution:
+        """MacKay's fixed point from a start."""
+        d, c = self.columns.shape
+        solution = self.posterior(np.full(c, 0.1 * d), lam, alpha)
+        shape, rate = self.noise_prior
+        for _ in range(ITERATIONS):
+            old = solution
+            column_squares = old.column_weights**2
+            kappa = (np.maximum(old.determined_columns, 0) + 2 * FLAT_PRIOR[0]) / (column_squares + 2 * FLAT_PRIOR[1])
+            lam = (max(old.determined_free, 0.0) + 2 * FLAT_PRIOR[0]) / (old.free_square + 2 * FLAT_PRIOR[1])
+            alpha = (max(self.n - old.parameters, 0.0) + 2 * shape) / (old.residual + 2 * rate)
+            solution = self.posterior(
+                np.minimum(kappa, PRECISION_LIMIT), min(lam, PRECISION_LIMIT), min(alpha, PRECISION_LIMIT)
+            )
+            ratios = [*(solution.kappa / old.kappa), solution.lam / old.lam, solution.alpha / old.alpha]
+            if np.abs(np.log(ratios)).max() < TOLERANCE:
+                break
+        return solution
 
-    Solved in coordinates scaled by ``D^(-1/2)``, where the matrix is at least the identity: precisions may differ by ten
-    orders of magnitude and n may be smaller than d.
-    """
-    shrink = 1 / np.sqrt(precision)
-    scaled = np.eye(len(fty)) + alpha * ftf * shrink[:, None] * shrink
-    factor = cho_factor(scaled, lower=True)
-    covariance = cho_solve(factor, np.eye(len(fty))) * shrink[:, None] * shrink
-    log_det = 2 * float(np.log(np.diag(factor[0])).sum()) + float(np.log(precision).sum())
-    return covariance, alpha * covariance @ fty, log_det
+    @property
+    def noise_prior(self) -> tuple[float, float]:
+        """Shape and rate on the noise precision."""
+        return (NOISE_PRIOR[0], NOISE_PRIOR[1] * self.n) if self.guarded else FLAT_PRIOR
+
+    def posterior(self, kappa: FloatArray, lam: float, alpha: float) -> _Solution:
+        """Means, covariances and evidence at given precisions; n may be smaller than d."""
+        d, c = self.columns.shape
+        diagonal = alpha * self.eigenvalues + lam
+        shrunk = (lam / diagonal)[:, None] * self.columns
+        scale = 1 / np.sqrt(kappa)
+        data = alpha * (self.columns * self.eigenvalues[:, None]).T @ shrunk
+        precision = np.eye(c) + data * scale[:, None] * scale
+        column_covariance = np.linalg.inv(precision) * scale[:, None] * scale
+        g = column_covariance @ (alpha * shrunk.T @ self.xty)
+        free = alpha * (self.xty - self.eigenvalues * (self.columns @ g)) / diagonal
+        mean = self.columns @ g + free
+        told = self.columns - shrunk
+        free_trace = float((1 / diagonal).sum() + ((told @ column_covariance) * told).sum())
+        residual = max(float(self.n - 2 * mean @ self.xty + self.eigenvalues @ mean**2), 0.0)
+        free_square = float(free @ free)
+        log_det = float(np.log(diagonal).sum() + np.linalg.slogdet(precision)[1])
+        log_evidence = 0.5 * (
+            self.n * np.log(alpha / (2 * np.pi))
+            + d * np.log(lam)
+            - log_det
+            - alpha * residual
+            - kappa @ g**2
+            - lam * free_square
+        )
+        shape, rate = self.noise_prior
+        hyper = shape * np.log(alpha) - rate * alpha
+        hyper += sum(FLAT_PRIOR[0] * np.log(p) - FLAT_PRIOR[1] * p for p in [*kappa, lam])
+        return _Solution(
+            kappa, lam, alpha, diagonal, shrunk, g, column_covariance, mean,
+            determined_columns=1 - kappa * np.diag(column_covariance),
+            determined_free=d - lam * free_trace,
+            free_square=free_square,
+            residual=residual,
+            log_evidence=float(log_evidence),
+            objective=float(log_evidence + hyper),
+        )  # fmt: skip
 
 
 def _nothing_moves(d: int, c: int) -> Posterior:

@@ -1,9 +1,9 @@
 """Fused: LIME's masked images and what the network's inside says, in one model that weighs them by the evidence.
 
-The columns of the Bayesian linear model (see :mod:`camlime.methods.evidence_model`) are CAMs pooled on the regions and the
-*masked gradient*, the derivative of the log-odds with respect to each region's presence, averaged over a few masks and
-their complements. What a column is worth is learned from the masked images; one that is worth nothing is dropped, and the
-map is then LIME's. No prior on centre, intensity or edges enters.
+The columns of the Bayesian linear model (see :mod:`camlime.methods.evidence_model`) are CAMs pooled on the regions
+and the *masked gradient*, the derivative of the log-odds with respect to each region's presence, averaged over a few
+masks and their complements. What a column is worth is learned from the masked images; one that is worth nothing is
+dropped, and the map is then LIME's. No prior on centre, intensity or edges enters.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camlime.errors import RequestError
 from camlime.attribution import Attribution, FloatArray
+from camlime.errors import RequestError
 from camlime.methods.agreement import Agreement, compare
 from camlime.methods.budget import Budget, split_pairs
-from camlime.methods.cam import cam_maps, target
+from camlime.methods.cam import input_grid_maps, target
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
 from camlime.methods.evidence_model import Posterior, RunningSums, fit
@@ -39,8 +39,8 @@ class Fused:
     """Evidence-calibrated fusion of CAM and LIME.
 
     Args:
-        budget: pass-equivalents in all, over all segmentations, CAM and gradients included (a backward pass counts as two
-            forward ones), or a :class:`StoppingRule`.
+        budget: pass-equivalents in all, over all segmentations, CAM and gradients included (a backward pass counts as
+            two forward ones), or a :class:`StoppingRule`.
         cam_columns: CAMs to use as columns; empty for none.
         gradient_pairs: pairs of masks for the masked gradient; 0 for none.
         target_layer: of the CAMs; chosen if ``None``.
@@ -66,6 +66,17 @@ class Fused:
         self.target_layer = target_layer
         self.agreement: Agreement | None = None
 
+    def check(self, case: Case) -> None:
+        """Find out, before any masked image is asked about, whether this can be done (the layers are listed in one pass).
+
+        Raises:
+            RequestError: the budget is too small, there is no such layer, or CAM does not apply to the network.
+        """
+        if self.cam_columns:
+            target(case, self.target_layer)
+        cam_cost = 3 if self.cam_columns else 0
+        split_pairs(self.budget, [regions.count for regions in case.regions], spent=cam_cost + 4 * self.gradient_pairs)
+
     def explain(self, case: Case) -> Attribution:
         """Explain the case; the map's values are log-odds a region, its std one posterior standard deviation.
 
@@ -75,6 +86,7 @@ class Fused:
         started = time.perf_counter()
         passes = case.classifier.passes
         forward, backward = passes.forward, passes.backward
+        self.agreement = None
         layer, maps = self._cam_maps(case)
         # The pairs behind the masked gradient are answered forward as well: only their backward passes cost extra.
         spent = (passes.forward - forward) + 2 * (passes.backward - backward) + 4 * self.gradient_pairs
@@ -123,8 +135,8 @@ class Fused:
     def _cam_maps(self, case: Case) -> tuple[str | None, dict[str, NDArray[np.floating]]]:
         if not self.cam_columns:
             return None, {}
-        layer, _ = target(case, self.target_layer)
-        return layer.name, dict(cam_maps(case, self.cam_columns, target_layer=layer.name))
+        layer, maps = input_grid_maps(case, self.cam_columns, target_layer=self.target_layer)
+        return layer, dict(maps)
 
     def _sample(self, sampler: PairSampler, columns: FloatArray | None, notes: dict[str, Any]) -> bool:
         if not isinstance(self.budget, StoppingRule):
@@ -133,7 +145,8 @@ class Fused:
         def posterior(sums: RunningSums) -> Posterior:
             return fit(sums, columns)
 
-        finished, notes["stopped_because"] = self.budget.run(sampler, posterior)
+        finished, reason = self.budget.run(sampler, posterior)
+        notes.setdefault("stopped_because", []).append(reason)
         return finished
 
 
@@ -143,7 +156,7 @@ def pooled(maps: Mapping[str, NDArray[np.floating]], pool: Callable[..., FloatAr
 
 
 def _column_notes(names: Sequence[str], posterior: Posterior) -> dict[str, dict[str, float]]:
-    """Weight of each column, and its share of the columns' and regions' free weights' total size."""
+    """Weight of each column and its standard deviation, by name."""
     return {
         name: {"weight": float(weight), "std": float(std)}
         for name, weight, std in zip(names, posterior.column_weights, posterior.column_std, strict=True)

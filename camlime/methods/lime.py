@@ -1,8 +1,8 @@
 """LIME: a linear model of what the classifier answers when regions are removed (Ribeiro et al. 2016, arXiv:1602.04938).
 
-Two modes. ``default`` explains log-odds with fold-over masks and a Bayesian linear model, which gives standard errors and
-works from running sums. ``stock`` is the lime package's own recipe, for comparison: independent coins, probability, cosine
-kernel, ridge regression through its ``LimeBase``, each region filled with its own mean.
+Two modes. ``default`` explains log-odds with fold-over masks and a Bayesian linear model, which gives standard errors
+and works from running sums. ``stock`` is the lime package's own recipe, for comparison: independent coins,
+probability, cosine kernel, ridge regression through its ``LimeBase``, each region filled with its own mean.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from lime.lime_base import LimeBase
 from numpy.typing import NDArray
+from torch import Tensor
 
-from camlime.errors import RequestError
 from camlime.attribution import Attribution, FloatArray
+from camlime.errors import RequestError
 from camlime.masking import Masker, region_mean_baseline
 from camlime.methods.budget import Budget, split_pairs
 from camlime.methods.case import Case, Progress
@@ -57,6 +58,14 @@ class Lime:
         self.budget = budget
         self.mode = mode
 
+    def check(self, case: Case) -> None:
+        """Find out, before any image is asked about, whether this can be done.
+
+        Raises:
+            RequestError: the budget is too small.
+        """
+        split_pairs(self.budget, [regions.count for regions in case.regions])
+
     def explain(self, case: Case) -> Attribution:
         """Explain the case; the map's values are log-odds a region (stock: probability), its std one standard error.
 
@@ -75,7 +84,7 @@ class Lime:
             sampler.passes_done = 2 * sum(r.sums.n for r in results)
             if isinstance(self.budget, StoppingRule):
                 finished, reason = self.budget.run(sampler, fit)
-                notes["stopped_because"] = reason
+                notes.setdefault("stopped_because", []).append(reason)
             else:
                 finished = sampler.run(pairs)
             if sampler.sums.n:
@@ -133,7 +142,7 @@ class Lime:
 
 
 def stock_answers(case: Case, passes: int) -> tuple[NDArray[np.int64], FloatArray, bool]:
-    """Masks ``(N, d)`` drawn as the lime package draws them (the first keeps all), and the class's probabilities ``(N,)``.
+    """Masks ``(N, d)`` drawn as the lime package does (the first keeps all), and the class's probabilities ``(N,)``.
 
     Raises:
         Cancelled: cancelled before the second batch.
@@ -145,9 +154,11 @@ def stock_answers(case: Case, passes: int) -> tuple[NDArray[np.int64], FloatArra
     masker = Masker(case.input.image, baseline, regions, case.classifier.device)
     step = min(case.classifier.batch_size(case.input.image), MASKED_IMAGES_AT_ONCE)
     answers: list[NDArray[np.float64]] = []
+    images: Tensor | None = None
     done = 0
     while done < passes and not case.cancelled():
-        logits = case.classifier.logits(masker(torch.from_numpy(masks[done : done + step])))
+        images = masker(torch.from_numpy(masks[done : done + step]), out=images)
+        logits = case.classifier.logits(images)
         answers.append(case.classifier.probabilities(logits)[:, case.class_index].double().numpy())
         done += len(answers[-1])
         case.on_progress(Progress("lime", done, passes))
@@ -185,4 +196,3 @@ def _cosine_distances_to_first(masks: NDArray[np.int64]) -> FloatArray:
     """Cosine distance of each row to the all-ones first one; an empty mask has distance 1."""
     kept = masks.sum(axis=1).astype(float)
     return 1.0 - np.sqrt(kept / masks.shape[1])
-

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camlime.classifier import checked_finite
 from camlime.masking import Masker
 from camlime.methods.case import Case, Progress
 from camlime.methods.designs import SignArray, paired_rows
@@ -40,11 +41,14 @@ class PairSampler:
     Args:
         case: image, classifier, class, baseline, seed.
         regions: the segmentation; its place in ``case.regions`` enters the seed.
-        pairs: pairs in all that :meth:`run` may use.
+        pairs: pairs in all that may be used.
         method: the name under which progress is reported.
+        total_passes: of the whole method, for its progress; this sampler's own if ``None``.
     """
 
-    def __init__(self, case: Case, regions: Regions, *, pairs: int, method: str, total_passes: int | None = None) -> None:
+    def __init__(
+        self, case: Case, regions: Regions, *, pairs: int, method: str, total_passes: int | None = None
+    ) -> None:
         self._case = case
         self._regions = regions
         self._masker = Masker(case.input.image, case.baseline, regions, case.classifier.device)
@@ -63,11 +67,13 @@ class PairSampler:
         classifier = self._case.classifier
         step = max(classifier.batch_size(self._case.input.image) // 2, 1)
         left = min(pairs, self.pairs_left)
+        images: Tensor | None = None
         while left > 0:
             if self._case.cancelled():
                 return False
             rows = self._take(min(step, left))
-            logits = classifier.logits(self._masker(_both_ways(rows)))
+            images = self._masker(_both_ways(rows), out=images)
+            logits = classifier.logits(images)
             self._add(rows, classifier.log_odds(logits.double(), self._case.class_index))
             left -= len(rows)
         return True
@@ -75,26 +81,37 @@ class PairSampler:
     def run_with_gradient(self, pairs: int) -> MaskedGradient:
         """Ask about ``pairs`` pairs and take each answer's derivative as well; the answers also enter the sums.
 
-        One backward pass gives the derivative with respect to every region at once: d logodds / d presence_j is the sum over
-        the region's voxels of gradient times (image - baseline).
+        One backward pass gives the derivative with respect to every region at once: d logodds / d presence_j is the
+        sum over the region's voxels of gradient times (image - baseline).
         """
         case, classifier = self._case, self._case.classifier
-        device = classifier.device
-        difference = (case.input.image - case.baseline).to(device)
-        total = torch.zeros(case.input.spatial_shape, dtype=torch.float64, device=device)
+        difference = (case.input.image - case.baseline).double().to(classifier.device)
+        total = torch.zeros(case.input.spatial_shape, dtype=torch.float64, device=classifier.device)
         step = max(classifier.batch_size(case.input.image) // 2, 1)
-        done = 0
-        while done < min(pairs, done + self.pairs_left) and not case.cancelled():
-            rows = self._take(min(step, pairs - done))
-            with classifier.gradients():
-                images = self._masker(_both_ways(rows)).requires_grad_(True)
-                answers = classifier.log_odds(classifier.forward(images).float(), case.class_index)
-                (gradient,) = torch.autograd.grad(answers.sum(), images)
-            classifier.passes.backward += len(images)
-            total += (gradient.double() * difference.double()).sum(dim=(0, 1))
-            self._add(rows, answers.detach().cpu().double())
-            done += len(rows)
-        return MaskedGradient((total / max(2 * done, 1)).cpu().numpy(), backward_passes=2 * done)
+        left, backward = min(pairs, self.pairs_left), 0
+        while left > 0 and not case.cancelled():
+            rows = self._take(min(step, left))
+            with torch.inference_mode(False):
+                images = self._masker(_both_ways(rows))
+            answers = []
+            for part, gradient in classifier.in_parts(images, self._answers_and_gradient):
+                answers.append(part)
+                total += (gradient.double() * difference).sum(dim=(0, 1))
+            backward += len(images)
+            self._add(rows, torch.cat(answers))
+            left -= len(rows)
+        return MaskedGradient((total / max(backward, 1)).cpu().numpy(), backward_passes=backward)
+
+    def _answers_and_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-odds ``(N,)`` on the CPU and their gradients by voxel ``(N, C, *S)``."""
+        classifier = self._case.classifier
+        with classifier.gradients():
+            images = images.detach().requires_grad_(True)
+            logits = classifier.forward(images).float()
+            answers = classifier.log_odds(logits, self._case.class_index)
+            (gradient,) = torch.autograd.grad(answers.sum(), images)
+        classifier.passes.backward += len(images)
+        return checked_finite(answers.detach().cpu().double()), gradient
 
     def _take(self, count: int) -> SignArray:
         while len(self._pending) < count:

@@ -35,8 +35,8 @@ def average_over_segmentations(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation at each voxel, both ``(*S,)``.
 
-    The variance is the mean of the weights' variances plus the variance of the weights between segmentations: a voxel whose
-    region changes its weight with the region's borders is uncertain, however many masks were used.
+    The variance is the mean of the weights' variances plus the variance of the weights between segmentations: a voxel
+    whose region changes its weight with the region's borders is uncertain, however many masks were used.
     """
     weights = np.stack([result.regions.paint(result.posterior.mean) for result in results])
     variances = np.stack([result.regions.paint(result.posterior.std**2) for result in results])

@@ -23,8 +23,8 @@ class StoppingRule:
     Args:
         relative_error: every standard error is at most this share of the largest weight.
         top: the strongest regions that must be separated from the rest.
-        confidence: of that separation, one-sided; regions that differ by less than ``relative_error`` of the largest weight
-            are ties, which no number of passes need tell apart.
+        confidence: of that separation, one-sided; regions that differ by less than ``relative_error`` of the largest
+            weight are ties, which no number of passes need tell apart.
         most_passes: bound on the passes, if certainty does not come.
     """
 
@@ -50,9 +50,7 @@ class StoppingRule:
         spread = np.sqrt(max(block[0, 0] + block[1, 1] - 2 * block[0, 1], 0.0))
         return bool(gap < self.relative_error * largest or gap >= norm.ppf(self.confidence) * spread)
 
-    def run(
-        self, sampler: PairSampler, fit: Callable[[RunningSums], Posterior]
-    ) -> tuple[bool, str]:
+    def run(self, sampler: PairSampler, fit: Callable[[RunningSums], Posterior]) -> tuple[bool, str]:
         """Sample until satisfied or the sampler's pairs are spent: (False if cancelled, the reason for stopping)."""
         step = max(block_pairs(len(sampler.sums.xty)) // 2, 32)
         while sampler.pairs_left > 0:

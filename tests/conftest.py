@@ -1,0 +1,40 @@
+"""What all tests share: where the public data lie."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)  # the tests' networks are small: threads would wait for each other, most of all on a busy machine
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The public data sets of docs/data.md: ``CAMLIME_DATA``, or ``../shared/data`` beside the repository."""
+    folder = Path(os.environ.get("CAMLIME_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no public data at {folder}; set CAMLIME_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[[str], str]:
+    """Run code in a new Python process, with the repository on its path; what it prints."""
+
+    def run(code: str) -> str:
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
