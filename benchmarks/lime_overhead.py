@@ -2,10 +2,10 @@
 
     python benchmarks/lime_overhead.py [--networks NAME ...] [--passes 256] [--repeats 5] [--device cpu] [--json FILE]
 
-Plain passes run in eval mode without gradients on one batch made beforehand, at the batch size that is the fastest for the
-plain network in a sweep; LIME runs at the same size, from region labels to map and standard errors. Both take turns, so that
-a busy machine slows both; the median of the ratios of the turns is reported. Memory is the peak of a process of its own that
-explains once with N passes, and of another with 4 N.
+Plain passes run in eval mode without gradients on one batch made beforehand, at the batch size that is the fastest
+for the plain network in a sweep; LIME runs at the same size, from region labels to map and standard errors. Both take
+turns, so that a busy machine slows both; the median of the ratios of the turns is reported. Memory is the peak of a
+process of its own that explains once with N passes, and of another with 4 N.
 """
 
 from __future__ import annotations
@@ -163,13 +163,18 @@ def main() -> None:
         row = measure(name, arguments.device, arguments.passes, arguments.repeats)
         rows.append(row)
         print(
-            f"{name:20s} {row['device']:>6} {row['batch_size']:5} {row['tuned_batch_size']:5} {row['plain_seconds']:9.3f} "
-            f"{row['lime_seconds']:9.3f} {row['ratio']:7.3f} {row['peak_mb']:8.0f} {row['peak_mb_4n']:8.0f}",
+            f"{name:20s} {row['device']:>6} {row['batch_size']:5} {row['tuned_batch_size']:5} "
+            f"{row['plain_seconds']:9.3f} {row['lime_seconds']:9.3f} {row['ratio']:7.3f} "
+            f"{row['peak_mb']:8.0f} {row['peak_mb_4n']:8.0f}",
             flush=True,
         )
     print(f"goal: ratio at most {GOAL}, and the same peak at 4 N")
     if arguments.json:
-        record = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads(), "rows": rows}
+        record = {
+            "machine": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "rows": rows,
+        }
         arguments.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/masking_speed.py [--shape 256 256 160] [--regions 320] [--repeats 9] [--json FILE]
 
-The lime package's loop (``LimeImageExplainer.data_labels``) is restated for a volume: copy the image, collect the absent regions in
-a boolean mask, one comparison of the label map for each, assign the baseline. Captum's is the expression of its ``Lime``
-(``captum.attr.Lime``, ``default_from_interp_rep_transform`` with a feature mask), called from the package itself. Repeats are
-interleaved, so that a busy machine slows all of them; medians are compared. All three give the same volume, which is checked.
+The lime package's loop (``LimeImageExplainer.data_labels``) is restated for a volume: copy the image, collect the
+absent regions in a boolean mask, one comparison of the label map for each, assign the baseline. Captum's is the
+expression of its ``Lime`` (``captum.attr.Lime``, ``default_from_interp_rep_transform`` with a feature mask), called
+from the package itself. Repeats are interleaved, so that a busy machine slows all of them; medians are compared. All
+three give the same volume, which is checked.
 """
 
 from __future__ import annotations

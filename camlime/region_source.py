@@ -19,13 +19,26 @@ LATTICE_TOLERANCE = 0.1
 def regions_from_file(path: str | Path, scan: Scan, model_input: ModelInput) -> Regions:
     """Regions from a label map file on the scan's voxels, or on the network's input grid (such as ``regions.nii.gz``).
 
+    Raises:
+        ScanError: the file cannot be read.
+        RegionsError: it is no label map, lies on another grid, or has no label inside what the network sees.
+    """
+    labels, affine, names = labels_from_file(path, scan, model_input)
+    return regions_from_label_map(labels, affine, model_input, names=names, source=str(path))
+
+
+def labels_from_file(
+    path: str | Path, scan: Scan, model_input: ModelInput
+) -> tuple[NDArray[np.int32], NDArray[np.float64], dict[int, str]]:
+    """Labels of a file on the whole scan's grid or on the network's input grid, that grid's affine, and the names.
+
     A label map may cover a part of the scan, as 3D Slicer saves a segmentation, and may store its axes in another order or
     direction; its voxels have to be the scan's. Otherwise it was made on another image, and where its labels belong in
     this one is a guess that is left to the user.
 
     Raises:
         ScanError: the file cannot be read.
-        RegionsError: it is no label map, lies on another grid, or has no label inside what the network sees.
+        RegionsError: it is no label map, or lies on another grid.
     """
     labels, affine, names = load_label_map(path)
     on_scan = same_lattice(labels.shape, affine, scan.shape, scan.affine)
@@ -35,7 +48,19 @@ def regions_from_file(path: str | Path, scan: Scan, model_input: ModelInput) -> 
             f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, the scan {_grid(scan.shape, scan.affine)}",
             hint="resample it onto the scan (in 3D Slicer: export the segmentation to a label map with the scan as reference)",
         )
-    return regions_from_label_map(labels, affine, model_input, names=names, source=str(path))
+    if on_scan:
+        return _on_whole_grid(labels, affine, scan), scan.affine, names
+    return labels, affine, names
+
+
+def _on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:
+    """Labels on a part of the scan's voxels put into an empty map of all of them."""
+    between = np.linalg.inv(scan.affine) @ affine
+    marked = np.argwhere(labels.reshape(_three(labels.shape)))
+    place = np.rint(marked @ between[:3, :3].T + between[:3, 3]).astype(np.int64)
+    whole = np.zeros(_three(scan.shape), dtype=np.int32)
+    whole[tuple(place.T)] = labels[labels != 0]
+    return whole.reshape(scan.shape)
 
 
 def same_lattice(

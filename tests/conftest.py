@@ -13,7 +13,8 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 
-torch.set_num_threads(1)  # the tests' networks are small: threads would wait for each other, most of all on a busy machine
+# The tests' networks are small: threads would wait for each other, most of all on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,11 @@ def run_python() -> Callable[[str], str]:
     def run(code: str) -> str:
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -44,7 +44,9 @@ class Shaped(nn.Module):
 class Greedy(nn.Module):
     """Runs out of memory beyond a batch size."""
 
-    def __init__(self, most: int, error: type[Exception] = torch.cuda.OutOfMemoryError, words: str = "too much") -> None:
+    def __init__(
+        self, most: int, error: type[Exception] = torch.cuda.OutOfMemoryError, words: str = "too much"
+    ) -> None:
         super().__init__()
         self.most, self.error, self.words = most, error, words
         self.sizes: list[int] = []
@@ -237,7 +239,9 @@ for wanted in (("ieee", "tf32"), ("tf32", "ieee"), ("ieee", "ieee")):  # torch m
 """
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has the old switches only")
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has the old switches only"
+)
 def test_torchs_newer_precision_switches_are_no_trouble(run_python: Callable[[str], str]) -> None:
     run_python(NEWER_SWITCHES)
 

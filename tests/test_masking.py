@@ -122,7 +122,13 @@ def test_region_means_by_a_loop() -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("black", {}), ("constant", {}), ("mean", {"value": 1.0}), ("blur", {"sigma_mm": 0.0}), ("blur", {"sigma_mm": -1})],
+    [
+        ("black", {}),
+        ("constant", {}),
+        ("mean", {"value": 1.0}),
+        ("blur", {"sigma_mm": 0.0}),
+        ("blur", {"sigma_mm": -1}),
+    ],
 )
 def test_a_baseline_that_cannot_be_made_is_a_request_error(name: str, parameters: dict[str, float]) -> None:
     with pytest.raises(RequestError):

@@ -67,7 +67,7 @@ class Fused:
         self.agreement: Agreement | None = None
 
     def check(self, case: Case) -> None:
-        """Find out, before any masked image is asked about, whether this can be done (the layers are listed in one pass).
+        """Find out, before any masked image is asked about, whether this can be done (one pass lists the layers).
 
         Raises:
             RequestError: the budget is too small, there is no such layer, or CAM does not apply to the network.

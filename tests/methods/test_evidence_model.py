@@ -200,7 +200,7 @@ def test_a_useless_column_costs_a_few_percent_at_most(n: int, kind: str) -> None
 
 def test_a_wrong_column_is_switched_off() -> None:
     """Uncorrelated with the weights by construction: g goes to nothing, and the answer is LIME's."""
-    x, y, weights = problem(64, 40)
+    x, y, _ = problem(64, 40)
     plain = fit(sums_of(x, y))
     column = np.random.default_rng(1).standard_normal(40)
     column -= plain.mean * (column @ plain.mean) / (plain.mean @ plain.mean)

@@ -55,7 +55,9 @@ class Smooth(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.features = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Softplus(), nn.Conv2d(4, 4, 3), nn.Tanh())
+        self.features = nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Softplus(), nn.Conv2d(4, 4, 3), nn.Tanh()
+        )
         self.head = nn.Linear(4, 3)
         self.head.weight.data *= 5
         self.double()
@@ -73,7 +75,9 @@ def lumpy_image() -> Tensor:
     """A few bright patches of 4x4 on a dim background, never below zero."""
     generator = torch.Generator().manual_seed(3)
     bright = (torch.rand(8, 8, generator=generator) < 0.2).float() * 3 + torch.rand(8, 8, generator=generator)
-    return bright.repeat_interleave(4, 0).repeat_interleave(4, 1)[None] + 0.05 * torch.rand(1, 32, 32, generator=generator)
+    return bright.repeat_interleave(4, 0).repeat_interleave(4, 1)[None] + 0.05 * torch.rand(
+        1, 32, 32, generator=generator
+    )
 
 
 def averaging_case(*, scrambled: bool = False, **settings: Any) -> Case:
@@ -227,7 +231,10 @@ def test_the_masked_gradient_is_a_slow_finite_difference_of_presence() -> None:
             expected[j] += difference.item() / (2 * step) / (2 * pairs)
     assert regions.pool(gradient.voxels) == pytest.approx(expected, rel=1e-3, abs=1e-5)
     assert np.abs(expected).max() > 0.01
-    odd = [(log_odds(torch.from_numpy((s + 1) / 2.0)[None]) - log_odds(torch.from_numpy((1 - s) / 2.0)[None])) / 2 for s in rows]
+    odd = [
+        (log_odds(torch.from_numpy((s + 1) / 2.0)[None]) - log_odds(torch.from_numpy((1 - s) / 2.0)[None])) / 2
+        for s in rows
+    ]
     assert sampler.sums.n == pairs
     assert sampler.sums.xty == pytest.approx((rows / 2).T @ np.array(odd).ravel(), rel=1e-4, abs=1e-5)
 
@@ -283,7 +290,10 @@ def test_without_columns_fused_is_lime() -> None:
 
 
 def test_the_same_again_and_independent_of_the_batch_size() -> None:
-    maps = [Fused(budget=100, target_layer="act").explain(averaging_case(batch_size=size)).values for size in (8, 8, 1, 7, 64)]
+    maps = [
+        Fused(budget=100, target_layer="act").explain(averaging_case(batch_size=size)).values
+        for size in (8, 8, 1, 7, 64)
+    ]
     assert np.array_equal(maps[0], maps[1])
     for other in maps[2:]:
         assert np.abs(other - maps[0]).max() < 1e-4 * np.ptp(maps[0])

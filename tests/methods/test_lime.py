@@ -141,7 +141,9 @@ def test_exact_on_an_image_network_that_is_linear() -> None:
     case = case_of(
         network, image, (regions,), baseline=baseline, names=("a", "b", "c"), activation="sigmoid", class_index=2
     )
-    expected = regions.pool((network[1].weight[2].reshape(image.shape) * (image - baseline)).sum(dim=0).detach().numpy())
+    expected = regions.pool(
+        (network[1].weight[2].reshape(image.shape) * (image - baseline)).sum(dim=0).detach().numpy()
+    )
     result = Lime(budget=2 * block_pairs(regions.count)).explain(case)
     assert np.abs(result.region_weights - expected).max() < 1e-6
     assert not result.values[labels == 0].any()
@@ -187,12 +189,13 @@ def test_converges_to_the_main_effects_under_interactions(d: int) -> None:
 @pytest.mark.parametrize(
     ("d", "pairs"),
     [(15, 32), (15, 64), (16, 32), (17, 32), (17, 64), (31, 64), (32, 64), (33, 64), (40, 64), (60, 128)],
-    ids=lambda n: str(n),
+    ids=str,
 )
 def test_two_standard_errors_cover_the_truth(d: int, pairs: int) -> None:
     """Log-odds with pair and triple interactions (a third of the answers' variance); 40 models and masks each.
 
-    Where intervals are supported: 95 % intervals cover at least 88 % (and the claim is no larger than needed: at most 99.5 %).
+    Where intervals are supported: 95 % intervals cover at least 88 % (and the claim is no larger than needed: at most
+    99.5 %).
     """
     assert supports_intervals(d, pairs)
     covered = []
@@ -308,9 +311,7 @@ def test_until_certain_stops_when_it_is_and_says_so() -> None:
 def test_until_certain_says_when_the_bound_came_first() -> None:
     function, _ = linear(20)
     noise = torch.Generator().manual_seed(0)
-    case = presence_case(
-        lambda p: function(p) + 5 * torch.randn(len(p), generator=noise), 20, segmentations=2
-    )
+    case = presence_case(lambda p: function(p) + 5 * torch.randn(len(p), generator=noise), 20, segmentations=2)
     result = Lime(budget=StoppingRule(most_passes=300)).explain(case)
     assert result.forward_passes <= 300
     assert ["bound of 300" in reason for reason in result.parameters["stopped_because"]] == [True, True]
@@ -318,7 +319,12 @@ def test_until_certain_says_when_the_bound_came_first() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "segmentations"),
-    [({"budget": 4}, 1), ({"budget": 20}, 11), ({"budget": 1, "mode": "stock"}, 1), ({"budget": StoppingRule(most_passes=3)}, 1)],
+    [
+        ({"budget": 4}, 1),
+        ({"budget": 20}, 11),
+        ({"budget": 1, "mode": "stock"}, 1),
+        ({"budget": StoppingRule(most_passes=3)}, 1),
+    ],
 )
 def test_too_small_a_budget_is_a_request_error(settings: dict[str, object], segmentations: int) -> None:
     function, _ = linear(5)

@@ -53,7 +53,9 @@ def test_all_segmentations_together_keep_to_the_budget(
     assert split_pairs(budget, regions, spent=spent) == expected
 
 
-@pytest.mark.parametrize(("budget", "segmentations", "spent"), [(15, 1, 0), (-4, 1, 0), (16, 9, 0), (40, 1, 39), (20, 1, 80)])
+@pytest.mark.parametrize(
+    ("budget", "segmentations", "spent"), [(15, 1, 0), (-4, 1, 0), (16, 9, 0), (40, 1, 39), (20, 1, 80)]
+)
 def test_too_small_a_budget_is_a_request_error_that_names_one_that_will_do(
     budget: int, segmentations: int, spent: int
 ) -> None:
