@@ -1,0 +1,1 @@
+"""Training, evaluation and reporting of the lung nodule bundle; inference needs nothing from here."""
