@@ -1,12 +1,14 @@
-"""How many passes until a map no longer depends on chance: error against the long-run limit, and agreement between seeds.
+"""How many passes until a map no longer depends on chance: error against the long-run limit, and agreement of seeds.
 
-    python benchmarks/convergence.py --bundle lung_nodule_ct --data DIR --cases CASE [CASE ...] --json convergence.json
+    python benchmarks/convergence.py --data DIR --cases CASE [CASE ...] --json convergence.json
 
-For each case, one segmentation and one baseline are fixed. Stock LIME is the lime package's recipe as it is (probability, each
-region filled with its mean); "our target" is its sampling, kernel and ridge on log-odds with the same baseline as the others.
-The limit of each method is its own estimate after very many passes (``--limit``). For each budget and seed the error is nRMSE = |b - b*| / |b*| over the regions' weights b; agreement is the Jaccard
-index of the ten strongest regions (by size of weight) between pairs of seeds; coverage is the share of regions whose 95 %
-interval holds the limit, where the method claims intervals. Budgets are pass-equivalents: a backward pass counts as two forward ones.
+For each case, one segmentation and one baseline are fixed. Stock LIME is the lime package's recipe as it is
+(probability, each region filled with its mean); "our target" is its sampling, kernel and ridge on log-odds with the
+same baseline as the others. The limit of each method is its own estimate after very many passes (``--limit``);
+fused is held against LIME's. For each budget and seed the error is nRMSE = |b - b*| / |b*| over the regions'
+weights b; agreement is the Jaccard index of the ten strongest regions (by size of weight) between pairs of seeds;
+coverage is the share of regions whose 95 % interval holds the limit, where the method claims intervals. Budgets are
+pass-equivalents: a backward pass counts as two forward.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ TOP = 10
 CHUNK = 64
 Z95 = 1.96
 
+
 class StockOnLogOdds:
     """The lime package's sampling, kernel and ridge on our target: log-odds, and the same baseline."""
 
@@ -40,12 +43,15 @@ class StockOnLogOdds:
         self.budget = budget
 
     def explain(self, case: Case) -> Attribution:
+        """Explain the case; the weights have no standard errors."""
         d = case.regions[0].count
         masks = np.random.RandomState(case.seed).randint(0, 2, (self.budget, d))
         masks[0] = 1
         masker = Masker(case.input.image, case.baseline, case.regions[0], case.classifier.device)
         answers = [
-            case.classifier.log_odds(case.classifier.logits(masker(torch.from_numpy(part))), case.class_index).double().numpy()
+            case.classifier.log_odds(case.classifier.logits(masker(torch.from_numpy(part))), case.class_index)
+            .double()
+            .numpy()
             for part in np.array_split(masks, max(self.budget // CHUNK, 1))
         ]
         found, _, _ = stock_coefficients(masks, np.concatenate(answers), seed=case.seed)
@@ -113,7 +119,11 @@ def _mean(values: list[float | None]) -> float | None:
 
 def load_case(bundle: Bundle, scan: Path, regions: int, batch_size: int | None, device: str) -> Case:
     classifier = Classifier(
-        bundle.network, class_names=bundle.class_names, activation=bundle.activation, device=device, batch_size=batch_size
+        bundle.network,
+        class_names=bundle.class_names,
+        activation=bundle.activation,
+        device=device,
+        batch_size=batch_size,
     )
     model_input = bundle.prepare(Scan.read(scan))
     own = bundle.explain_settings.baseline
@@ -138,10 +148,13 @@ def main() -> None:
     bundle = Bundle.load(options.bundle)
     rows = []
     for name in options.cases:
-        case = load_case(bundle, options.data / "images" / f"{name}.nii.gz", options.regions, options.batch_size, options.device)
+        case = load_case(
+            bundle, options.data / "images" / f"{name}.nii.gz", options.regions, options.batch_size, options.device
+        )
         rows += [{"case": name, **row} for row in study(case, options.budgets, options.seeds, options.limit)]
         print(f"{name}: {case.regions[0].count} regions", flush=True)
-    print(f"\nmedian over {len(options.cases)} case(s)\n{'method':22s} {'passes':>6s} {'nRMSE':>7s} {'top-10':>7s} {'95 % coverage':>14s}")
+    print(f"\nmedian over {len(options.cases)} case(s)")
+    print(f"{'method':22s} {'passes':>6s} {'nRMSE':>7s} {'top-10':>7s} {'95 % coverage':>14s}")
     for method, budget in itertools.product(METHODS, options.budgets):
         chosen = [row for row in rows if row["method"] == method and row["budget"] == budget]
         covered = [row["coverage"] for row in chosen if row["coverage"] is not None and row["intervals_supported"]]

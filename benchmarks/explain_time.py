@@ -1,9 +1,10 @@
-"""Where the time of an explanation goes: the demo cold (a new process), and a second explanation in the same process, warm.
+"""Where the time of an explanation goes: cold, in a new process, and warm, a second one in the same process.
 
     python benchmarks/explain_time.py --json explain_time.json
 
-The demo's phantom is explained with a shipped bundle at its default budget. "Cold" is a new Python process from its start to
-the files on disk; within it each stage is timed. "Warm" repeats reading, explaining and saving with the bundle already loaded.
+The demo's phantom is explained with a shipped bundle at its default budget. "Cold" is a new Python process from its
+start to the files on disk; within it each stage is timed. "Warm" repeats reading, explaining and saving with the bundle
+already loaded.
 """
 
 from __future__ import annotations
@@ -82,7 +83,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scan, centre, _ = chest_ct_nodule(0)
         path = save_volume(Path(folder) / "scan.nii.gz", scan.image[0].numpy().astype("int16"), scan.affine)
-        command = [sys.executable, __file__, "--bundle", options.bundle, "--device", options.device, "--scan", str(path)]
+        command = [
+            sys.executable,
+            __file__,
+            "--bundle",
+            options.bundle,
+            "--device",
+            options.device,
+            "--scan",
+            str(path),
+        ]
         start = time.perf_counter()
         run = subprocess.run([*command, "--point", *map(str, centre)], check=True, capture_output=True, text=True)
         total = time.perf_counter() - start

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from camlime.pipeline import Listeners, classify, explain
     from camlime.regions import Regions
     from camlime.scan import Scan
+    from camlime.whatif import WhatIf, what_if
 
 _HOMES = {
     "Attribution": "camlime.attribution",
@@ -33,8 +34,10 @@ _HOMES = {
     "Prediction": "camlime.explanation",
     "Regions": "camlime.regions",
     "Scan": "camlime.scan",
+    "WhatIf": "camlime.whatif",
     "classify": "camlime.pipeline",
     "explain": "camlime.pipeline",
+    "what_if": "camlime.whatif",
 }
 
 __all__ = [
@@ -47,9 +50,11 @@ __all__ = [
     "Prediction",
     "Regions",
     "Scan",
+    "WhatIf",
     "__version__",
     "classify",
     "explain",
+    "what_if",
 ]
 
 

@@ -18,8 +18,8 @@ class Attribution:
 
     Args:
         method: its name.
-        values: shape ``(*S,)``, float32; positive speaks for the class. Units are the method's: log-odds a region for LIME
-            and fused, activation times gradient for CAMs.
+        values: shape ``(*S,)``, float32; positive speaks for the class. Units are the method's: log-odds a region for
+            LIME and fused, activation times gradient for CAMs.
         std: shape ``(*S,)``, float32, one standard deviation in the units of ``values``; ``None`` where not known.
         region_weights: shape ``(d,)``: log-odds that each region of the reported segmentation adds by being there.
         region_std: shape ``(d,)``: their standard errors.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
+from camlime.evidence.records import Evidence
 from camlime.methods.agreement import Agreement
 from camlime.regions import Regions
 from camlime.scan import Scan
@@ -47,7 +48,9 @@ class Explanation:
         agreement: of CAM and LIME, where fused ran.
         provenance: versions, hashes, seed, device, baseline.
         warnings: what the user should know, in sentences.
-        complete: ``False`` if it was cancelled on the way; what is there is sound, only less certain or with a method missing.
+        complete: ``False`` if it was cancelled on the way; what is there is sound, only less certain, or a method or
+            the evidence is missing.
+        evidence: by method, whether the model used what the map shows; of the map to show first, where it was measured.
 
     Example:
         >>> explanation = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0))  # doctest: +SKIP
@@ -64,14 +67,12 @@ class Explanation:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     complete: bool = True
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
     @property
     def best(self) -> Attribution | None:
         """The attribution to show first: fused, else lime, else the first there is."""
-        for name in ("fused", "lime"):
-            if name in self.attributions:
-                return self.attributions[name]
-        return next(iter(self.attributions.values()), None)
+        return leading(self.attributions)
 
     def strongest_point_ras(self) -> NDArray[np.float64]:
         """RAS mm of the voxel where the first map to show speaks most for the class, shape ``(3,)``.
@@ -119,6 +120,14 @@ class Explanation:
         from camlime.saving import load_explanation
 
         return load_explanation(folder)
+
+
+def leading(attributions: Mapping[str, Attribution]) -> Attribution | None:
+    """The attribution to show first: fused, else lime, else the first there is."""
+    for name in ("fused", "lime"):
+        if name in attributions:
+            return attributions[name]
+    return next(iter(attributions.values()), None)
 
 
 def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:

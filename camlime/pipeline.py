@@ -18,7 +18,8 @@ from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
 from camlime.errors import RequestError
-from camlime.explanation import Explanation, Prediction
+from camlime.evidence import Evidence, Remake, measure, scoring_baselines
+from camlime.explanation import Explanation, Prediction, leading
 from camlime.masking import make_baseline
 from camlime.methods import cam
 from camlime.methods.agreement import Agreement
@@ -68,6 +69,8 @@ class Settings:
         amp: mixed precision.
         target_layer: of the CAMs; chosen if ``None``.
         baseline: name of what removed regions are replaced by.
+        evidence_budget: pass-equivalents for the evidence on the map to show first; 0 for no evidence; ``None``: what
+            it takes, see :func:`camlime.evidence.plan.default_budget`.
     """
 
     methods: Sequence[str] | None = None
@@ -84,6 +87,7 @@ class Settings:
     amp: bool = False
     target_layer: str | None = None
     baseline: str | None = None
+    evidence_budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,14 @@ def explain(
 
     Example:
         >>> import camlime
-        >>> result = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0), seed=1)  # doctest: +SKIP
+        >>> result = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62, 14, -120), seed=1)  # doctest: +SKIP
         >>> result.prediction.probabilities["malignant"]  # doctest: +SKIP
         0.93
         >>> result.save("explanation")  # doctest: +SKIP
     """
     wanted = Settings(**settings)
+    if wanted.seed < 0:
+        raise RequestError(f"seed {wanted.seed} is negative", hint="give 0 or a positive whole number")
     heard = listeners or Listeners()
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
@@ -156,16 +162,20 @@ def explain(
     budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
     runner = _Runner(case, wanted, StoppingRule() if budget == "auto" else budget, read_bundle, heard)
     runner.check(methods)
+    examiner = _Examiner(case, wanted, read_bundle, runner)
     complete = runner.run(methods)
+    attributions = {name: runner.done[name] for name in methods if name in runner.done}
+    complete = complete and examiner.run(leading(attributions))
     return Explanation(
         prediction=prediction,
         explained_class=explained,
-        attributions={name: runner.done[name] for name in methods if name in runner.done},
+        attributions=attributions,
         regions=case.regions[0],
         input=model_input,
         agreement=runner.agreement,
+        evidence=examiner.done,
         provenance=_provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
-        warnings=_warnings(read_bundle, runner, model_input),
+        warnings=_warnings(read_bundle, runner, examiner, model_input),
         complete=complete,
     )
 
@@ -210,21 +220,23 @@ def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
     """Cut the scan down to what a region bundle looks at around a point (RAS mm); without a point, the scan itself.
 
     Raises:
-        RequestError: the point lies outside the scan; the bundle does not work on a region; or it does, the scan is much
-            larger, and there is no point.
+        RequestError: the point lies outside the scan; the bundle does not work on a region; or it does, the scan is
+            much larger, and there is no point.
     """
     view = bundle.field_of_view_mm
     if point is not None:
         if view is None or len(view) != 3:
             raise RequestError(
-                f"bundle '{bundle.name}' looks at the whole image, so there is no point to give", hint="leave the point out"
+                f"bundle '{bundle.name}' looks at the whole image, so there is no point to give",
+                hint="leave the point out",
             )
         return scan.crop(tuple(point), view)
     if bundle.explain_settings.field_of_view_mm is not None and len(scan.shape) == 3 and view is not None:
         extent = np.array(scan.shape) * np.array(scan.spacing)
         if int((extent > WHOLE_SCAN_FACTOR * max(view)).sum()) >= 2:
             raise RequestError(
-                f"bundle '{bundle.name}' looks at {_mm(view)} mm, the scan is {_mm(extent)} mm: it has to know where to look",
+                f"bundle '{bundle.name}' looks at {_mm(view)} mm, the scan is {_mm(extent)} mm: "
+                "it has to know where to look",
                 hint="give --point R A S in mm (the position that 3D Slicer shows), --point-lps or --center-voxel",
             )
     return scan
@@ -232,14 +244,18 @@ def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
 
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:
     """The model's answer on its input."""
-    logits = classifier.logits(model_input.image[None])
-    probabilities = classifier.probabilities(logits)[0].double()
+    return prediction_from(classifier, classifier.logits(model_input.image[None])[0])
+
+
+def prediction_from(classifier: Classifier, logits: Tensor) -> Prediction:
+    """The model's answer from one image's logits, shape ``(K,)``."""
+    probabilities = classifier.probabilities(logits[None])[0].double()
     names = classifier.class_names
-    single = logits.shape[1] == 1
+    single = len(logits) == 1
     return Prediction(
         class_name=names[int(probabilities.argmax())],
         probabilities={name: float(p) for name, p in zip(names, probabilities, strict=True)},
-        logits={name: float(z) for name, z in zip(names[-1:] if single else names, logits[0].double(), strict=True)},
+        logits={name: float(z) for name, z in zip(names[-1:] if single else names, logits.double(), strict=True)},
     )
 
 
@@ -292,12 +308,58 @@ class _Runner:
             self.agreement = method.agreement
         return attribution
 
-    def _method(self, name: str) -> cam.Cam | Lime | Fused:
+    def remake(self, name: str) -> Remake:
+        """The method's map of another case, within so many passes."""
+
+        def make(case: Case, passes: int) -> Attribution:
+            for rule in RULES:
+                if name == rule:
+                    gradcam, lime = (self._method(parent, passes).explain(case) for parent in ("gradcam", "lime"))
+                    return combine(rule, gradcam, lime, case.input.valid.numpy())
+            return self._method(name, passes).explain(case)
+
+        return make
+
+    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused:
+        budget = passes or self._budget
         if name == "lime":
-            return Lime(budget=self._budget, mode=self._wanted.lime_mode)
+            return Lime(budget=budget, mode=self._wanted.lime_mode)
         if name == "fused":
-            return Fused(budget=self._budget, target_layer=self._layer)
+            return Fused(budget=budget, target_layer=self._layer)
         return cam.Cam(name, target_layer=self._layer)
+
+
+class _Examiner:
+    """Measures the evidence on the map to show first.
+
+    Raises:
+        RequestError: the budget is negative, or the bundle names a baseline that does not exist.
+    """
+
+    def __init__(self, case: Case, wanted: Settings, bundle: Bundle, runner: _Runner) -> None:
+        self._case = case
+        self._runner = runner
+        self._budget = wanted.evidence_budget
+        if self._budget is not None and self._budget < 0:
+            raise RequestError(f"{self._budget} passes are no budget for the evidence", hint="give 0 for no evidence")
+        self._baselines = scoring_baselines(
+            bundle.explain_settings.score_baselines, case.input, case.baseline, fixed=bundle.guidance_channels
+        )
+        self.done: dict[str, Evidence] = {}
+        self.cut_short = False
+
+    def run(self, attribution: Attribution | None) -> bool:
+        """Measure it; ``False`` if cancelled on the way, and then there is none."""
+        if attribution is None or self._budget == 0:
+            return True
+        remake = self._runner.remake(attribution.method)
+        try:
+            evidence = measure(self._case, attribution, remake, self._baselines, budget=self._budget)
+        except Cancelled:
+            self.cut_short = True
+            return False
+        self.done[attribution.method] = evidence
+        return True
 
 
 def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
@@ -369,15 +431,21 @@ def _provenance(
     }
 
 
-def _warnings(bundle: Bundle, runner: _Runner, model_input: ModelInput) -> tuple[str, ...]:
+def _warnings(bundle: Bundle, runner: _Runner, examiner: _Examiner, model_input: ModelInput) -> tuple[str, ...]:
     said = [*bundle.assumptions]
     padded = 1 - float(model_input.valid.double().mean())
     if padded > 0:
-        said.append(f"{padded:.0%} of what the network sees is padding beyond the scan; it is neither explained nor shown")
+        said.append(
+            f"{padded:.0%} of what the network sees is padding beyond the scan; it is neither explained nor shown"
+        )
     for name, attribution in runner.done.items():
         said += [f"{name}: {note}" for note in attribution.parameters.get("notes", [])]
         if attribution.parameters.get("intervals_supported") is False:
-            said.append(f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget")
+            said.append(
+                f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget"
+            )
+    if examiner.cut_short:
+        said.append("the evidence was stopped on the way: whether the model used what the map shows is not known")
     return tuple(dict.fromkeys(said))
 
 

@@ -32,9 +32,9 @@ def labels_from_file(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], dict[int, str]]:
     """Labels of a file on the whole scan's grid or on the network's input grid, that grid's affine, and the names.
 
-    A label map may cover a part of the scan, as 3D Slicer saves a segmentation, and may store its axes in another order or
-    direction; its voxels have to be the scan's. Otherwise it was made on another image, and where its labels belong in
-    this one is a guess that is left to the user.
+    A label map may cover a part of the scan, as 3D Slicer saves a segmentation, and may store its axes in another order
+    or direction; its voxels have to be the scan's. Otherwise it was made on another image, and where its labels belong
+    in this one is a guess that is left to the user.
 
     Raises:
         ScanError: the file cannot be read.
@@ -45,8 +45,9 @@ def labels_from_file(
     on_input = same_lattice(labels.shape, affine, model_input.spatial_shape, model_input.affine)
     if not on_scan and not on_input:
         raise RegionsError(
-            f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, the scan {_grid(scan.shape, scan.affine)}",
-            hint="resample it onto the scan (in 3D Slicer: export the segmentation to a label map with the scan as reference)",
+            f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, "
+            f"the scan {_grid(scan.shape, scan.affine)}",
+            hint="resample it onto the scan (in 3D Slicer: export it to a label map, with the scan as reference)",
         )
     if on_scan:
         return _on_whole_grid(labels, affine, scan), scan.affine, names
@@ -80,8 +81,8 @@ def same_lattice(
     Example:
         >>> shifted = np.eye(4)
         >>> shifted[:3, 3] = 1.0
-        >>> same_lattice((2, 2, 2), shifted, (4, 4, 4), np.eye(4)), same_lattice((2, 2, 2), 2 * np.eye(4), (4, 4, 4), np.eye(4))
-        (True, False)
+        >>> [same_lattice((2, 2, 2), affine, (4, 4, 4), np.eye(4)) for affine in (shifted, 2 * np.eye(4))]
+        [True, False]
     """
     between = np.linalg.inv(other_affine) @ affine
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in _three(shape)], indexing="ij"), dtype=float).reshape(3, -1)

@@ -38,7 +38,7 @@ class Regions:
 
     Example:
         >>> regions = Regions(np.array([[0, 1], [2, 2]], dtype=np.int32))
-        >>> regions.count, regions.volumes_ml(np.diag([10.0, 10.0, 10.0, 1.0])).tolist()
+        >>> regions.count, regions.volumes_ml(np.diag([10.0, 10.0, 10.0, 1.0])).round(6).tolist()
         (2, [1.0, 2.0])
     """
 

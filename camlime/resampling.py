@@ -29,8 +29,8 @@ def resample(
         mode: ``linear`` or ``nearest``.
 
     Returns:
-        Shape ``shape``, the volume's type; 0 beyond the volume's outer voxel edges, and at the edges' outer half voxel the
-        edge voxel's value.
+        Shape ``shape``, the volume's type; 0 beyond the volume's outer voxel edges, and in the outer half of an edge
+        voxel that voxel's value.
 
     Example:
         >>> resample(np.ones((2, 2, 2)), np.eye(4), (1, 1, 3), np.eye(4)).tolist()
@@ -38,9 +38,10 @@ def resample(
     """
     source = volume.reshape(*volume.shape, *[1] * (3 - volume.ndim))
     target = (*shape, *[1] * (3 - len(shape)))
-    to_source = np.linalg.inv(affine) @ target_affine
+    to_source = np.asarray(np.linalg.inv(affine) @ target_affine, dtype=np.float64)
     result = np.zeros(target, dtype=volume.dtype)
-    box = _reach(source.shape, np.linalg.inv(to_source), target)
+    to_target = np.asarray(np.linalg.inv(to_source), dtype=np.float64)
+    box = _reach(source.shape, to_target, target)
     part = tuple(slice(low, high) for low, high in box)
     if any(low >= high for low, high in box):
         return result.reshape(shape)
@@ -56,10 +57,8 @@ def resample(
     return result.reshape(shape)
 
 
-def _reach(
-    source: tuple[int, ...], to_target: NDArray[np.float64], target: tuple[int, ...]
-) -> list[tuple[int, int]]:
-    """For each target axis, the range of indices that the source can reach: a crop in a whole CT is a small part of it."""
+def _reach(source: tuple[int, ...], to_target: NDArray[np.float64], target: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The range of indices on each target axis that the source can reach: a crop is a small part of a whole CT."""
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in source], indexing="ij")).reshape(3, -1)
     reached = to_target[:3, :3] @ corners + to_target[:3, 3:]
     low = np.clip(np.floor(reached.min(axis=1)), 0, target).astype(int)

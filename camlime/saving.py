@@ -1,7 +1,8 @@
 """An explanation on disk: volumes, ``explanation.json`` and the picture, all of them or none.
 
-Everything is written into a hidden folder beside its final place and then moved, ``explanation.json`` last: a run that fails
-on the way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that it names.
+Everything is written into a hidden folder beside its final place and then moved, ``explanation.json`` last: a run that
+fails on the way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that
+it names.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.errors import OutputError
+from camlime.evidence.records import Evidence
 from camlime.explanation import Explanation, Prediction
 from camlime.methods.agreement import Agreement
 from camlime.overview import draw_overview
@@ -42,7 +44,8 @@ def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | N
     Args:
         explanation: what to write.
         folder: where to.
-        native: the scan; if given, maps (trilinear) and regions (nearest neighbour) are also written on its grid, in ``native/``.
+        native: the scan; if given, maps (trilinear) and regions (nearest neighbour) are also written on its grid, in
+            ``native/``.
 
     Returns:
         The files, ``explanation.json`` first.
@@ -81,7 +84,7 @@ def load_explanation(folder: str | Path) -> Explanation:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A hidden folder inside ``folder`` whose files are moved up when the block ends well, and are gone when it does not.
+    """A hidden folder inside ``folder`` whose files are moved up when the block ends well, and are gone if it fails.
 
     Raises:
         OutputError: the folder cannot be made or written to.
@@ -144,7 +147,7 @@ def _write_native(explanation: Explanation, scan: Scan, stage: Path) -> list[str
 
 
 def file_stem(method: str) -> str:
-    """The file name of a method without its ending: ``gradcam++`` becomes ``gradcampp``, since + is awkward in names."""
+    """The file name of a method without its ending: ``gradcam++`` becomes ``gradcampp``, + being awkward in names."""
     return method.replace("+", "p")
 
 
@@ -173,6 +176,7 @@ def _record(explanation: Explanation, native: bool) -> dict[str, Any]:
         },
         "strongest_point_ras_mm": explanation.strongest_point_ras().tolist(),
         "agreement": explanation.agreement.as_dict() if explanation.agreement else None,
+        "evidence": {name: evidence.as_dict() for name, evidence in explanation.evidence.items()},
         "warnings": list(explanation.warnings),
         "provenance": dict(explanation.provenance),
     }
@@ -212,7 +216,9 @@ def _read(record: Mapping[str, Any], folder: Path) -> Explanation:
             record["prediction"]["class"], record["prediction"]["probabilities"], record["prediction"]["logits"]
         ),
         explained_class=record["explained_class"],
-        attributions={name: _read_attribution(name, a, rows, shape, folder) for name, a in record["attributions"].items()},
+        attributions={
+            name: _read_attribution(name, a, rows, shape, folder) for name, a in record["attributions"].items()
+        },
         regions=Regions(labels, names=named, origin=record["regions_origin"]),
         input=ModelInput(
             torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
@@ -220,11 +226,18 @@ def _read(record: Mapping[str, Any], folder: Path) -> Explanation:
             torch.from_numpy(valid),
             tuple(described["spacing_mm"]),
         ),
-        agreement=Agreement(**{**agreement, "interval": tuple(agreement["interval"])}) if agreement else None,
+        agreement=_read_agreement(agreement) if agreement else None,
+        evidence={name: Evidence.from_dict(evidence) for name, evidence in record["evidence"].items()},
         provenance=record["provenance"],
         warnings=tuple(record["warnings"]),
         complete=record["complete"],
     )
+
+
+def _read_agreement(record: Mapping[str, Any]) -> Agreement:
+    """As it was written; a number that JSON could not hold is NaN again."""
+    known: dict[str, Any] = {key: float("nan") if value is None else value for key, value in record.items()}
+    return Agreement(**{**known, "interval": tuple(record["interval"])})
 
 
 def _read_attribution(

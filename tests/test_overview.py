@@ -17,6 +17,9 @@ from skimage.color import rgb2lab
 
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
+from camlime.evidence.curves import Curve, MapCurves
+from camlime.evidence.records import BaselineEvidence, Evidence
+from camlime.evidence.repeatability import Repeatability
 from camlime.explanation import Explanation, Prediction
 from camlime.methods.agreement import Agreement
 from camlime.overview import compose, draw_overview
@@ -158,14 +161,37 @@ def test_scales_are_robust_symmetric_and_leave_values_alone() -> None:
     assert spread_scale(np.ones(5)).high == 1 and not spread_scale(np.ones(5)).clipped
 
 
+def some_evidence(supported: bool | None, baselines: Sequence[str], name: str = "malignant") -> Evidence:
+    """Numbers that mean nothing, and words that are as long as they get."""
+    line = tuple(np.linspace(4, -4, 5).tolist())
+    curves = MapCurves((0.0, 0.2, 0.5, 0.8, 1.0), Curve(line, line), Curve(line, line))
+    controls = {control: curves for control in ("random", "centre", "intensity")}
+    tests = {
+        baseline: BaselineEvidence(curves, controls, 1.0, tuple(-i / 7 for i in range(19))) for baseline in baselines
+    }
+    repeated = Repeatability(10, 0.5, 0.9, 1024, of_the_map=False)
+    reason, sentence = "the map orders the input no better " * 6, f"Removing the strongest 5 % takes p({name}) " * 4
+    return Evidence("fused", name, supported, reason, sentence, tests, None, repeated, 0.5, 2000, 2000, 1.0, 0)
+
+
 CASES: dict[str, dict[str, Any]] = {
+    "evidence": {"evidence": {"fused": some_evidence(False, ["blur", "mean"], NASTY[4])}},
+    "more evidence": {
+        "evidence": {"fused": some_evidence(True, ["blur (sigma_mm 3)", "constant (value 0.09375)", "mean"])}
+    },
+    "no curves": {"evidence": {"fused": some_evidence(None, [])}},
     "flat volume": {"shape": (40, 40, 8), "spacing": (0.7, 0.7, 1.0)},
     "all methods": {"methods": ALL, "names": [f"{NASTY[i % 5]} {i}" for i in range(14)]},
     "one method": {"methods": ("gradcam",), "agreement": None, "warnings": (), "complete": True},
     "no map": {"methods": ()},
     "one slice": {"shape": (20, 20, 1)},
     "tall": {"shape": (16, 16, 90)},
-    "colour picture": {"shape": (64, 48), "spacing": (1.0, 1.0), "channels": 3},
+    "colour picture": {
+        "shape": (64, 48),
+        "spacing": (1.0, 1.0),
+        "channels": 3,
+        "evidence": {"fused": some_evidence(False, ["blur", "mean"])},
+    },
     "four channels": {"channels": 4, "methods": ("lime",)},
 }
 

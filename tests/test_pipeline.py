@@ -29,7 +29,11 @@ def scan() -> Scan:
 
 
 def explain(scan: Scan, bundle: camlime.Bundle, **settings: Any) -> camlime.Explanation:
-    return camlime.explain(scan, bundle, **{"n_regions": 30, "budget": 64, "device": "cpu", "batch_size": 16, **settings})
+    return camlime.explain(
+        scan,
+        bundle,
+        **{"n_regions": 30, "budget": 64, "device": "cpu", "batch_size": 16, "evidence_budget": 0, **settings},
+    )
 
 
 def test_every_method_runs_and_is_recorded(scan: Scan, bundle: camlime.Bundle, tmp_path: Path) -> None:
@@ -66,6 +70,7 @@ def test_every_method_runs_and_is_recorded(scan: Scan, bundle: camlime.Bundle, t
         ({"lime_mode": "fast", "methods": ["lime"]}, RequestError, "no mode 'fast'"),
         ({"lime_mode": "stock", "budget": "auto", "methods": ["lime"]}, RequestError, "standard errors"),
         ({"batch_size": 0}, RequestError, "batch size"),
+        ({"seed": -1}, RequestError, "seed -1"),
     ],
 )
 def test_refused_before_any_masked_image(
@@ -98,7 +103,9 @@ def test_cancelled_in_the_middle_of_lime_keeps_what_there_is(scan: Scan, bundle:
     seen: list[camlime.Attribution] = []
     passes: list[int] = []
     listeners = camlime.Listeners(
-        on_progress=lambda p: passes.append(p.done), on_attribution=seen.append, cancelled=lambda: bool(passes) and passes[-1] >= 32
+        on_progress=lambda p: passes.append(p.done),
+        on_attribution=seen.append,
+        cancelled=lambda: bool(passes) and passes[-1] >= 32,
     )
     explanation = explain(scan, bundle, budget=4096, listeners=listeners)
     assert not explanation.complete

@@ -32,7 +32,13 @@ DIRECTIONS = {
 
 
 def scan_with_blob(
-    shape: Sequence[int], spacing: Sequence[float], direction: np.ndarray, index: Sequence[float], *, channels: int, sigma_mm: float
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    direction: np.ndarray,
+    index: Sequence[float],
+    *,
+    channels: int,
+    sigma_mm: float,
 ) -> tuple[Scan, np.ndarray]:
     """A Gaussian blob at a continuous voxel index, on a faint background; the scan and the point in RAS mm."""
     affine = np.eye(4)
@@ -76,13 +82,21 @@ def step(name: str, **arguments: Any) -> dict[str, Any]:
 
 CASES_3D = {
     "as it is": ((40, 36, 24), []),
-    "RAS, resampled": ((44, 42, 36), [
-        step("Orientationd", axcodes="RAS", labels=None), step("Spacingd", pixdim=[1.0, 1.0, 1.0], mode="bilinear"),
-        step("ResizeWithPadOrCropd", spatial_size=[44, 42, 36])]),
+    "RAS, resampled": (
+        (44, 42, 36),
+        [
+            step("Orientationd", axcodes="RAS", labels=None),
+            step("Spacingd", pixdim=[1.0, 1.0, 1.0], mode="bilinear"),
+            step("ResizeWithPadOrCropd", spatial_size=[44, 42, 36]),
+        ],
+    ),
     "resized, odd": ((33, 31, 29), [step("Resized", spatial_size=[33, 31, 29], mode="trilinear")]),
-    "cropped, flipped": ((28, 28, 20), [step("CenterSpatialCropd", roi_size=[28, 28, 20]), step("Flipd", spatial_axis=0)]),
+    "cropped, flipped": (
+        (28, 28, 20),
+        [step("CenterSpatialCropd", roi_size=[28, 28, 20]), step("Flipd", spatial_axis=0)],
+    ),
     "padded": ((52, 52, 40), [step("SpatialPadd", spatial_size=[52, 52, 40])]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -90,12 +104,22 @@ CASES_3D = {
 def test_maps_show_the_blob_where_it_is_3d(tmp_path: Path, case: str, direction: str) -> None:
     shape, steps = CASES_3D[case]
     spacing = (0.9, 1.0, 1.5)
-    scan, point = scan_with_blob((40, 36, 24), spacing, DIRECTIONS[direction], (23.3, 14.6, 11.2), channels=1, sigma_mm=2.5)
+    scan, point = scan_with_blob(
+        (40, 36, 24), spacing, DIRECTIONS[direction], (23.3, 14.6, 11.2), channels=1, sigma_mm=2.5
+    )
     if case == "RAS, resampled" and direction == "oblique":
         shape = (44, 42, 36)
     bundle = write_blob_bundle(tmp_path / "b", shape, steps=steps)
     explanation = camlime.explain(
-        scan, bundle, methods=METHODS, class_name="bright", n_regions=N_REGIONS, budget=BUDGET, device="cpu", batch_size=32
+        scan,
+        bundle,
+        methods=METHODS,
+        class_name="bright",
+        n_regions=N_REGIONS,
+        budget=BUDGET,
+        device="cpu",
+        batch_size=32,
+        evidence_budget=0,
     )
     assert explanation.input.spatial_shape == shape
     for method in METHODS:
@@ -108,13 +132,27 @@ def test_maps_show_the_blob_where_it_is_3d(tmp_path: Path, case: str, direction:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("shape", "steps"),
-    [((64, 56), []), ((45, 51), [step("Resized", spatial_size=[45, 51], mode="bilinear")]), ((72, 70), [step("SpatialPadd", spatial_size=[72, 70])])],
-)  # fmt: skip
-def test_maps_show_the_blob_where_it_is_2d(tmp_path: Path, shape: Sequence[int], steps: list[dict[str, Any]], channels: int) -> None:
+    [
+        ((64, 56), []),
+        ((45, 51), [step("Resized", spatial_size=[45, 51], mode="bilinear")]),
+        ((72, 70), [step("SpatialPadd", spatial_size=[72, 70])]),
+    ],
+)
+def test_maps_show_the_blob_where_it_is_2d(
+    tmp_path: Path, shape: Sequence[int], steps: list[dict[str, Any]], channels: int
+) -> None:
     scan, point = scan_with_blob((64, 56), (1.0, 1.0), np.eye(3), (41.3, 17.8), channels=channels, sigma_mm=3.0)
     bundle = write_blob_bundle(tmp_path / "b", shape, channels=channels, steps=steps)
     explanation = camlime.explain(
-        scan, bundle, methods=METHODS, class_name="bright", n_regions=N_REGIONS, budget=BUDGET, device="cpu", batch_size=64
+        scan,
+        bundle,
+        methods=METHODS,
+        class_name="bright",
+        n_regions=N_REGIONS,
+        budget=BUDGET,
+        device="cpu",
+        batch_size=64,
+        evidence_budget=0,
     )
     for method in METHODS:
         for found in peak_and_centroid(explanation, method):
@@ -122,9 +160,13 @@ def test_maps_show_the_blob_where_it_is_2d(tmp_path: Path, shape: Sequence[int],
 
 
 def test_three_channels_in_3d(tmp_path: Path) -> None:
-    scan, point = scan_with_blob((30, 28, 20), (1.0, 1.0, 1.5), DIRECTIONS["LPS"], (18.0, 11.0, 9.0), channels=3, sigma_mm=2.5)
+    scan, point = scan_with_blob(
+        (30, 28, 20), (1.0, 1.0, 1.5), DIRECTIONS["LPS"], (18.0, 11.0, 9.0), channels=3, sigma_mm=2.5
+    )
     bundle = write_blob_bundle(tmp_path / "b", (30, 28, 20), channels=3)
-    explanation = camlime.explain(scan, bundle, class_name="bright", budget=BUDGET, device="cpu", batch_size=32)
+    explanation = camlime.explain(
+        scan, bundle, class_name="bright", budget=BUDGET, device="cpu", batch_size=32, evidence_budget=0
+    )
     for method in explanation.attributions:
         for found in peak_and_centroid(explanation, method):
             assert np.linalg.norm(found - point) <= tolerance_mm(explanation, method), method
@@ -133,16 +175,28 @@ def test_three_channels_in_3d(tmp_path: Path) -> None:
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_point_of_interest_in_a_large_scan(tmp_path: Path, direction: str) -> None:
     """The crop around a point keeps the patient's frame: the maps lie on the blob, not on where it was in the crop."""
-    scan, point = scan_with_blob((80, 70, 50), (0.8, 0.8, 1.6), DIRECTIONS[direction], (55.4, 20.3, 31.7), channels=1, sigma_mm=2.5)
+    scan, point = scan_with_blob(
+        (80, 70, 50), (0.8, 0.8, 1.6), DIRECTIONS[direction], (55.4, 20.3, 31.7), channels=1, sigma_mm=2.5
+    )
     steps = [
-        step("Orientationd", axcodes="RAS", labels=None), step("Spacingd", pixdim=[1.0, 1.0, 1.0], mode="bilinear"),
-        step("ResizeWithPadOrCropd", spatial_size=[24, 24, 24])]  # fmt: skip
+        step("Orientationd", axcodes="RAS", labels=None),
+        step("Spacingd", pixdim=[1.0, 1.0, 1.0], mode="bilinear"),
+        step("ResizeWithPadOrCropd", spatial_size=[24, 24, 24]),
+    ]
     bundle = write_blob_bundle(tmp_path / "b", (24, 24, 24), steps=steps, explain={"field_of_view_mm": [24, 24, 24]})
     with pytest.raises(camlime.CamlimeError, match="where to look"):
         camlime.explain(scan, bundle)
     clicked = point + np.array([3.0, -2.0, 2.0])
     explanation = camlime.explain(
-        scan, bundle, point=clicked, class_name="bright", n_regions=N_REGIONS, budget=BUDGET, device="cpu", batch_size=32
+        scan,
+        bundle,
+        point=clicked,
+        class_name="bright",
+        n_regions=N_REGIONS,
+        budget=BUDGET,
+        device="cpu",
+        batch_size=32,
+        evidence_budget=0,
     )
     middle = ras(explanation, (np.array(explanation.input.spatial_shape) - 1) / 2)
     assert np.linalg.norm(middle - clicked) < 2.5  # to half a voxel of the scan and one of the input

@@ -72,7 +72,12 @@ def moved(scan: Scan, by: float) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "affine",
-    [lambda s: moved(s, 0.3), lambda s: moved(s, 70.0), lambda s: np.eye(4), lambda s: s.affine @ np.diag([2, 2, 1, 1])],
+    [
+        lambda s: moved(s, 0.3),
+        lambda s: moved(s, 70.0),
+        lambda s: np.eye(4),
+        lambda s: s.affine @ np.diag([2, 2, 1, 1]),
+    ],
 )
 def test_another_geometry_is_refused(tmp_path: Path, scan: Scan, seen: ModelInput, affine) -> None:
     path = save_volume(tmp_path / "labels.nii.gz", label_map(scan), affine(scan))

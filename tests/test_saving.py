@@ -34,7 +34,16 @@ def explanation(channels: int = 1, shape: tuple[int, ...] = SHAPE) -> Explanatio
     regions = Regions(labels, names=("lung", "vessel", "nodule"))
     weights, errors = np.array([0.1, -0.2, 1.5]), np.array([0.01, 0.02, 0.03])
     fused = Attribution(
-        "fused", regions.paint(weights), regions.paint(errors), weights, errors, 100, 8, 1.5, "layer2", {"share": np.float64(0.9)}
+        "fused",
+        regions.paint(weights),
+        regions.paint(errors),
+        weights,
+        errors,
+        100,
+        8,
+        1.5,
+        "layer2",
+        {"share": np.float64(0.9)},
     )
     gradcam = Attribution("gradcam++", rng.normal(size=shape).astype(np.float32), target_layer="layer2")
     spacing = (0.7, 0.7, 1.25)[: len(shape)]
@@ -76,8 +85,10 @@ def test_the_json_holds_what_is_promised(tmp_path: Path) -> None:
     before.save(tmp_path)
     record = json.loads((tmp_path / "explanation.json").read_text())
     assert record["prediction"] == {
-        "class": "malignant", "probabilities": {"benign": 0.1, "malignant": 0.9}, "logits": {"benign": -1.0, "malignant": 1.2},
-    }  # fmt: skip
+        "class": "malignant",
+        "probabilities": {"benign": 0.1, "malignant": 0.9},
+        "logits": {"benign": -1.0, "malignant": 1.2},
+    }
     assert record["attributions"]["fused"]["std_file"] == "fused_std.nii.gz"
     assert record["attributions"]["gradcam++"]["file"] == "gradcampp.nii.gz"
     for entry in record["attributions"].values():

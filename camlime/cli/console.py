@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from camlime.overview.words import agreement_in_numbers, agreement_in_words, clean, visible
+from camlime.overview.words import (
+    agreement_in_numbers,
+    agreement_in_words,
+    clean,
+    evidence_in_words,
+    verdict_in_words,
+    visible,
+)
 
 if TYPE_CHECKING:
     from camlime.explanation import Explanation, Prediction
@@ -18,6 +25,7 @@ BAR = 30
 LONGEST_NAME = 60
 """Characters; longer names are not cut, only no longer aligned."""
 
+_VERDICTS = {True: "bold green", False: "bold red", None: "bold yellow"}
 _BADGES = {"concordant": "bold green", "CAM uninformative": "bold yellow", "conflict": "bold red"}
 
 
@@ -64,7 +72,7 @@ class Printer:
             )
 
     def explanation(self, explanation: Explanation) -> None:
-        """Print the prediction, where the time went, the agreement, and the warnings."""
+        """Print the prediction, where the time went, the agreement, the evidence, and the warnings."""
         self.prediction(explanation.prediction, explanation.explained_class)
         if explanation.attributions:
             self.head("methods")
@@ -86,6 +94,12 @@ class Printer:
             self.line(("agreement: ", "bold"), (badge, _BADGES.get(badge, "bold")))
             self.line((f"  {agreement_in_words(explanation.agreement)}", ""))
             self.line((f"  {agreement_in_numbers(explanation.agreement)}", "dim"))
+        for evidence in explanation.evidence.values():
+            verdict = verdict_in_words(evidence)
+            cost = f"  {evidence.method}, {evidence.passes} passes in {evidence.seconds:.1f} s"
+            self.line(("evidence: ", "bold"), (verdict, _VERDICTS[evidence.supported]), (cost, "dim"))
+            for said in evidence_in_words(evidence):
+                self.line((f"  {said}", ""))
         for warning in explanation.warnings:
             self.line(("warning: ", "yellow"), (warning, ""))
 

@@ -45,6 +45,7 @@ def draw_overview(explanation: Explanation, path: str | Path) -> None:
 
 def compose(explanation: Explanation) -> Page:
     """Lay out and draw the page of :func:`draw_overview`, as high as it needs to be, without saving it."""
+    from camlime.overview.evidence import evidence_blocks
     from camlime.overview.header import footer, header
     from camlime.overview.page import Page, Typesetter
     from camlime.overview.panels import Panels
@@ -52,7 +53,7 @@ def compose(explanation: Explanation) -> Page:
     types = Typesetter()
     panels = Panels(explanation, PICTURES_3D if len(explanation.input.spatial_shape) == 3 else PICTURES_2D)
     width = max(panels.width, NARROWEST)
-    top = header(explanation, width, types)
+    top = [*header(explanation, width, types), *evidence_blocks(explanation.evidence, width, types)]
     bottom = footer(explanation, width, types)
     height = sum(block.height for block in top) + panels.height + bottom.height + 2 * MARGIN
     page = Page(width + 2 * MARGIN, height)

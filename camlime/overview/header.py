@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from camlime.explanation import Explanation
 from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
@@ -21,17 +22,24 @@ _INCOMPLETE = "Stopped on the way: what is shown is sound, but less certain, or 
 _BADGE_COLOURS = {"concordant": GREEN, "CAM uninformative": AMBER, "conflict": RED}
 
 
+class Drawable(Protocol):
+    """Something on a page."""
+
+    def draw(self, page: Page, x: float, y: float) -> None:
+        """Draw it, the block that it belongs to having its top left corner there."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A part of the page over its whole width: its height, and the marks in it, from its top left corner.
 
     Args:
         height: inches.
-        marks: each drawn by its ``draw(page, x, y)``.
+        marks: each drawn from the block's top left corner.
     """
 
     height: float
-    marks: tuple[_Mark, ...]
+    marks: tuple[Drawable, ...]
 
     def draw(self, page: Page, x: float, y: float) -> None:
         """Draw it with its top left corner there."""
@@ -64,11 +72,11 @@ def header(explanation: Explanation, width: float, types: Typesetter) -> list[Bl
     """The blocks above the pictures, for a page with ``width`` inches between its margins."""
     blocks = [_title(explanation, width, types), _prediction(explanation, width, types)]
     if not explanation.complete:
-        blocks.append(_note("incomplete", AMBER, [_INCOMPLETE], width, types))
+        blocks.append(note("incomplete", AMBER, [_INCOMPLETE], width, types))
     if explanation.agreement is not None:
         badge = explanation.agreement.badge
         said = [agreement_in_words(explanation.agreement), agreement_in_numbers(explanation.agreement)]
-        blocks.append(_note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types))
+        blocks.append(note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types))
     if explanation.warnings:
         blocks.append(_warnings(explanation.warnings, width, types))
     return blocks
@@ -142,7 +150,8 @@ def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Bl
     return Block(height + _GAP, tuple(marks))
 
 
-def _note(badge: str, colour: str, said: Sequence[str], width: float, types: Typesetter) -> Block:
+def note(badge: str, colour: str, said: Sequence[str], width: float, types: Typesetter) -> Block:
+    """A badge on a coloured ground, and beside it sentences, the first larger than the others."""
     label = clean(badge)
     wide = types.width(label, BODY, bold=True) + 0.22
     marks = [

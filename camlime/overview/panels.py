@@ -18,6 +18,7 @@ from camlime.overview.colours import (
     FOR,
     INK,
     MUTED,
+    RED,
     RULE,
     Scale,
     evidence_scale,
@@ -27,7 +28,7 @@ from camlime.overview.colours import (
 from camlime.overview.layout import CAPTION, Place, arrange
 from camlime.overview.page import LINE, Page, Typesetter
 from camlime.overview.planes import Plane, Slicer
-from camlime.overview.words import method_title, unit_of
+from camlime.overview.words import method_title, unit_of, verdict_in_words
 
 LABEL_WIDTH = 1.3
 BAR_WIDTH = 0.95
@@ -59,6 +60,7 @@ class Row:
         scale: how its values become colours.
         unit: of the values.
         evidence: whether the colours mean for and against.
+        mark: a warning in white on red below the title; empty for none.
     """
 
     title: str
@@ -67,6 +69,7 @@ class Row:
     scale: Scale | None = None
     unit: str = ""
     evidence: bool = True
+    mark: str = ""
 
 
 class Panels:
@@ -176,11 +179,18 @@ def _rows(explanation: Explanation, valid: NDArray[np.bool_]) -> tuple[Row, ...]
         title = method_title(attribution.method)
         unit = unit_of(attribution)
         scale = evidence_scale(attribution.values[valid])
-        rows.append(Row(title, _notes(attribution), attribution.values, scale, unit))
+        rows.append(
+            Row(title, _notes(attribution), attribution.values, scale, unit, mark=_mark(explanation, attribution))
+        )
         if attribution.std is not None:
             scale = spread_scale(attribution.std[valid])
             rows.append(Row(f"{title} ±", ("one standard deviation",), attribution.std, scale, unit, evidence=False))
     return tuple(rows)
+
+
+def _mark(explanation: Explanation, attribution: Attribution) -> str:
+    evidence = explanation.evidence.get(attribution.method)
+    return verdict_in_words(evidence) if evidence is not None and evidence.supported is False else ""
 
 
 def _notes(attribution: Attribution) -> tuple[str, ...]:
@@ -194,6 +204,10 @@ def _words(page: Page, x: float, y: float, row: Row, types: Typesetter) -> None:
     room = LABEL_WIDTH - 0.12
     page.text(x, y + 0.09, types.fit(row.title, room, 9.0, bold=True), 9.0, bold=True)
     y += 0.09 + 9.0 * LINE
+    if row.mark:
+        page.box(x, y - 0.08, types.width(row.mark, 7.0, bold=True) + 0.12, 0.16, RED, rounding=0.04)
+        page.text(x + 0.06, y, row.mark, 7.0, bold=True, colour="white")
+        y += 0.09 + 7.0 * LINE
     for note in row.notes:
         for line in types.wrap(note, room, 6.5, most=2):
             page.text(x, y, line, 6.5, colour=MUTED)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from camlime.attribution import Attribution
+    from camlime.evidence.records import Evidence
     from camlime.methods.agreement import Agreement
 
 METHOD_NAMES = {
@@ -85,3 +86,33 @@ def agreement_in_numbers(agreement: Agreement) -> str:
     if agreement.sign_agreement == agreement.sign_agreement:
         said += f", same sign on {agreement.sign_agreement:.0%} of the regions"
     return f"{said}, {shared} of the {agreement.top} strongest regions shared"
+
+
+def verdict_in_words(evidence: Evidence) -> str:
+    """Whether the model used what the map shows, in a word or two."""
+    return {True: "supported", False: "NOT SUPPORTED", None: "not judged"}[evidence.supported]
+
+
+def evidence_in_words(evidence: Evidence) -> list[str]:
+    """What the evidence says, the most important first, for readers who know none of its numbers."""
+    said = [clean(evidence.sentence)] if evidence.sentence else []
+    reason = clean(evidence.reason)
+    said.append(f"{reason[:1].upper()}{reason[1:]}.")
+    if evidence.repeatability is not None:
+        r = evidence.repeatability
+        shared = round(2 * r.top * r.jaccard / (1 + r.jaccard))
+        which = "With another seed" if r.of_the_map else f"Between two runs of {r.passes_each} passes"
+        said.append(
+            f"{which}, {shared} of the {r.top} strongest regions are the same, rank correlation {r.spearman:.2f}."
+        )
+    return said
+
+
+def areas_in_words(evidence: Evidence, baseline: str) -> str:
+    """The areas between the removal curves with one baseline: of the map, of its copies, of the controls."""
+    test = evidence.baselines[baseline]
+    said = [f"map {test.curves.abpc['log_odds']:.2g}"]
+    if test.threshold is not None:
+        said.append(f"95 % of its shifted copies below {test.threshold:.2g}")
+    said += [f"{name} {control.abpc['log_odds']:.2g}" for name, control in test.controls.items()]
+    return ", ".join(said).replace("-", "−")

@@ -179,9 +179,14 @@ def test_explanation_runs_from_the_configs_alone(tmp_path):
     crop = scan.crop(centre, 40.0)
     path = save_volume(tmp_path / "nodule.nii.gz", crop.image[0].numpy(), crop.affine)
     run(
-        config_file=str(BUNDLE / "configs" / "explain.json"), bundle_root=str(BUNDLE), scan=str(path),
-        output_dir=str(tmp_path / "out"), budget=64, device_name="cpu", methods=["gradcam", "lime"],
-    )  # fmt: skip
+        config_file=str(BUNDLE / "configs" / "explain.json"),
+        bundle_root=str(BUNDLE),
+        scan=str(path),
+        output_dir=str(tmp_path / "out"),
+        budget=64,
+        device_name="cpu",
+        methods=["gradcam", "lime"],
+    )
     record = json.loads((tmp_path / "out" / "explanation.json").read_text())
     here = explain(path, BUNDLE, methods=["gradcam", "lime"], budget=64, device="cpu")
     assert record["prediction"]["probabilities"] == pytest.approx(dict(here.prediction.probabilities))

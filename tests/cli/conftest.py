@@ -20,7 +20,10 @@ from camlime.scan import save_volume
 
 SHAPE = (16, 14, 12)
 CENTER = (-20.0, 12.0, -60.0)
-FEW = ("--budget", "64", "--n-regions", "12", "--batch-size", "16", "--device", "cpu")
+FEW = (
+    *("--budget", "64", "--n-regions", "12", "--batch-size", "16", "--device", "cpu"),
+    *("--evidence-budget", "0"),
+)
 """Options that make an explanation quick."""
 
 

@@ -15,9 +15,16 @@ from torch import nn
 def blob_network(shape: Sequence[int], channels: int = 1, strides: Sequence[int] = (2, 2, 1)) -> nn.Module:
     """Averages twice with stride 2, then counts brightness above 0.4: more of it speaks for "bright"."""
     network = Classifier(
-        in_shape=(channels, *shape), classes=2, channels=[1] * len(strides), strides=list(strides),
-        kernel_size=3, num_res_units=0, act="relu", norm=None, bias=True,
-    )  # fmt: skip
+        in_shape=(channels, *shape),
+        classes=2,
+        channels=[1] * len(strides),
+        strides=list(strides),
+        kernel_size=3,
+        num_res_units=0,
+        act="relu",
+        norm=None,
+        bias=True,
+    )
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
@@ -41,9 +48,16 @@ def write_blob_bundle(
     strides = [2, 2, 1]
     network = {
         "_target_": "monai.networks.nets.Classifier",
-        "in_shape": [channels, *shape], "classes": 2, "channels": [1, 1, 1], "strides": strides,
-        "kernel_size": 3, "num_res_units": 0, "act": "relu", "norm": None, "bias": True,
-    }  # fmt: skip
+        "in_shape": [channels, *shape],
+        "classes": 2,
+        "channels": [1, 1, 1],
+        "strides": strides,
+        "kernel_size": 3,
+        "num_res_units": 0,
+        "act": "relu",
+        "norm": None,
+        "bias": True,
+    }
     load = [{"_target_": "LoadImaged", "keys": "image"}, {"_target_": "EnsureChannelFirstd", "keys": "image"}]
     inference = {
         "network_def": network,

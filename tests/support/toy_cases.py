@@ -39,7 +39,7 @@ def grid_regions(shape: tuple[int, ...], count: int) -> Regions:
 def case_of(
     network: nn.Module, image: Tensor, regions: tuple[Regions, ...], *, baseline: Tensor | None = None, **settings: Any
 ) -> Case:
-    """A case on the CPU; settings of the classifier (``names``, ``activation``, ``batch_size``), the others of the case."""
+    """A case on the CPU; ``names``, ``activation`` and ``batch_size`` are the classifier's, other settings its."""
     classifier = Classifier(
         network,
         class_names=settings.pop("names", ("it",)),

@@ -48,6 +48,10 @@ def explain(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
     ] = None,
+    evidence_budget: Annotated[
+        int | None,
+        typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on the map; 0 for none."),
+    ] = None,
     series: options.Series = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -99,6 +103,7 @@ def explain(
                 "amp": amp,
                 "target_layer": target_layer,
                 "baseline": baseline,
+                "evidence_budget": evidence_budget,
             },
         )
     )

@@ -1,0 +1,13 @@
+"""Evidence on the case at hand: did the model use what a map shows?
+
+A map is held against the model itself: voxels are removed in the map's order and the class's log-odds followed
+(:mod:`~camlime.evidence.curves`), the same is done with maps that know nothing (:mod:`~camlime.evidence.controls`), the
+map is made again on a network that has learned nothing (:mod:`~camlime.evidence.randomisation`) and with another seed
+(:mod:`~camlime.evidence.repeatability`). :func:`measure` does all of it within a budget of passes.
+"""
+
+from camlime.evidence.baselines import scoring_baselines
+from camlime.evidence.records import Evidence
+from camlime.evidence.summary import Remake, measure
+
+__all__ = ["Evidence", "Remake", "measure", "scoring_baselines"]

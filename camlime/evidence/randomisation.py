@@ -1,0 +1,165 @@
+"""Does the map depend on what the network has learned? The model-randomisation check of Adebayo et al. 2018.
+
+The map is made again on copies of the network with other weights (arXiv:1810.03292, all layers at once) and compared by
+Spearman's rank correlation. A map that hardly changes shows the image, not the model: such a map *survives* and is not
+supported.
+
+**The copies.** Each weight tensor is drawn anew from a normal distribution with the tensor's own root mean square;
+vectors (biases, gains) are put into random order; statistics of batch normalisation are measured anew on the case. So
+nothing learned is left but the size of the values, and signals neither die out nor explode on their way through a deep
+network, as they do with a layer's default initialisation and no training. The seeds are fixed: for a bundle, the random
+networks are the same in every case, and their weights need not be stored.
+
+**The verdict** is on the size of the correlation of the *signed* maps, whichever its sign, since a random network's
+last layer turns a map round as often as not; the median over the copies. The correlation of the magnitudes is reported
+and not judged by: a removal-based map is necessarily large only where the image differs from the baseline, for any
+network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from camlime.attribution import Attribution
+from camlime.classifier import Classifier
+from camlime.evidence.meter import Meter
+from camlime.methods.case import Case
+
+THRESHOLD = 0.5
+"""Rank correlation above which a map survives."""
+
+COPIES = 3
+PASSES_EACH = 96
+"""For the map on a random network, where the method takes a budget."""
+
+MIXES = (0.0, 1 / 3, 2 / 3, 1.0)
+"""Mixtures of the image and its baseline on which statistics of batch normalisation are measured."""
+
+PASSES_OF_A_COPY = PASSES_EACH + len(MIXES) + 8
+"""At most, surveys of the layers included."""
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """How much of the map is left on networks that have learned nothing.
+
+    Args:
+        similarity: median over the copies of the size of the rank correlation between the signed maps.
+        similarity_of_magnitudes: median of the rank correlation between their magnitudes; not judged by.
+        threshold: above which the map survives.
+        copies: how many random networks.
+        survives: whether the map does.
+    """
+
+    similarity: float
+    similarity_of_magnitudes: float
+    threshold: float
+    copies: int
+    survives: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-serialisable."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Randomisation:
+        """What :meth:`as_dict` wrote."""
+        return Randomisation(**record)
+
+
+def check_randomisation(
+    case: Case,
+    classifier: Classifier,
+    attribution: Attribution,
+    remake: Callable[[Case, int], Attribution],
+    meter: Meter,
+) -> Randomisation:
+    """Make the map again on random networks and compare.
+
+    Args:
+        case: as the map was made from.
+        classifier: its model.
+        attribution: the map.
+        remake: makes the method's map of a case within so many passes.
+        meter: counts.
+
+    Raises:
+        CamlimeError: the method does not work on the random network.
+        Cancelled: the user cancelled.
+    """
+    found = []
+    for seed in range(COPIES):
+        meter.check()
+        other = meter.counted(classifier)
+        other.network = randomised(classifier.network, seed)
+        _measure_statistics(other, case.input.image, case.baseline)
+        made = remake(replace(meter.case(other, seed=case.seed), regions=case.regions[:1]), PASSES_EACH)
+        meter.check()
+        found.append(similarity(attribution, made, case.input.valid.numpy()))
+    signed, magnitudes = np.median(np.abs([s for s, _ in found])), np.median([m for _, m in found])
+    return Randomisation(float(signed), float(magnitudes), THRESHOLD, COPIES, bool(signed > THRESHOLD))
+
+
+def randomised(network: nn.Module, seed: int) -> nn.Module:
+    """A copy with random weights, the same on any device; the network itself stays as it is."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False), torch.no_grad():
+        twin = copy.deepcopy(network)
+        for parameter in twin.parameters():
+            values = parameter.detach().cpu()
+            if values.ndim > 1:
+                drawn = torch.randn(values.shape, generator=generator) * values.float().square().mean().sqrt()
+            else:
+                drawn = values.flatten()[torch.randperm(values.numel(), generator=generator)].reshape(values.shape)
+            parameter.copy_(drawn)
+    return twin
+
+
+def similarity(one: Attribution, other: Attribution, valid: NDArray[np.bool_]) -> tuple[float, float]:
+    """Rank correlations of the signed maps and of their magnitudes, over regions if both have weights, else voxels."""
+    a, b = one.region_weights, other.region_weights
+    if a is None or b is None:
+        a, b = one.values[valid].astype(np.float64), other.values[valid].astype(np.float64)
+    return rank_correlation(a, b), rank_correlation(np.abs(a), np.abs(b))
+
+
+def rank_correlation(
+    a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
+    """Spearman's, ties averaged; with weights, Pearson's weighted correlation of the ranks. 0 if either is constant."""
+    w = np.ones(len(a)) if weights is None else weights
+    if np.ptp(a) == 0 or np.ptp(b) == 0 or w.sum() == 0:
+        return 0.0
+    ranks = np.stack([rankdata(a), rankdata(b)])
+    centred = ranks - np.average(ranks, axis=1, weights=w)[:, None]
+    products = (centred * w) @ centred.T
+    size = np.sqrt(products[0, 0] * products[1, 1])
+    return float(products[0, 1] / size) if size > 0 else 0.0
+
+
+def _measure_statistics(classifier: Classifier, image: Tensor, baseline: Tensor) -> None:
+    norms = [module for module in classifier.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
+    images = torch.stack([torch.lerp(image, baseline, mix) for mix in MIXES])
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    with torch.inference_mode(False), torch.no_grad():
+        training = [(module, module.training) for module in classifier.network.modules()]
+        classifier.network.eval()
+        for norm in norms:
+            norm.train()
+        classifier.forward(images.to(classifier.device))
+        for module, was_training in training:
+            module.training = was_training

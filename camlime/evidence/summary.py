@@ -1,0 +1,186 @@
+"""All of the evidence on one map, within a budget, with a verdict and a sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from camlime.attribution import Attribution
+from camlime.classifier import Classifier
+from camlime.errors import CamlimeError
+from camlime.evidence.controls import control_maps, shifted_copy
+from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Ranks, Removal, ranking, tied_share
+from camlime.evidence.meter import Meter
+from camlime.evidence.plan import Plan, default_budget
+from camlime.evidence.randomisation import Randomisation, check_randomisation
+from camlime.evidence.records import BaselineEvidence, Evidence
+from camlime.evidence.repeatability import Repeatability, compare_runs
+from camlime.methods.case import Case
+
+STRONGEST = 0.05
+"""Share of the voxels that the sentence speaks of."""
+
+Remake = Callable[[Case, int], Attribution]
+"""Makes a method's map again, of another case, within so many passes."""
+
+
+def measure(
+    case: Case,
+    attribution: Attribution,
+    remake: Remake,
+    baselines: Mapping[str, Tensor],
+    *,
+    budget: int | None = None,
+) -> Evidence:
+    """Measure whether the model used what a map shows.
+
+    Args:
+        case: as the map was made from.
+        attribution: the map.
+        remake: makes it again, for random networks and other seeds.
+        baselines: to score with, ``(C, *S)`` by name; see :func:`~camlime.evidence.baselines.scoring_baselines`.
+        budget: pass-equivalents; what they do not suffice for is left out, the verdict included. ``None``: see
+            :func:`~camlime.evidence.plan.default_budget`.
+
+    Raises:
+        Cancelled: the user cancelled.
+
+    Example:
+        >>> evidence = measure(case, attribution, remake, baselines)  # doctest: +SKIP
+        >>> evidence.supported, evidence.sentence  # doctest: +SKIP
+        (True, 'Removing the strongest 5 % of the input by this map takes p(malignant) from 0.97 to 0.31; ...')
+    """
+    started = time.perf_counter()
+    allowed = default_budget(attribution, len(baselines)) if budget is None else budget
+    plan = Plan.within(allowed, attribution, len(baselines))
+    meter = Meter(case, allowed)
+    classifier = meter.counted(case.classifier)
+    scored: dict[str, BaselineEvidence] = {}
+    randomisation: Randomisation | None = None
+    problem = ""
+    if plan.sentence:
+        removals = {name: Removal(case, classifier, baseline, meter) for name, baseline in baselines.items()}
+        scored = _scores(case, attribution, removals, plan)
+    if plan.copies:
+        try:
+            randomisation = check_randomisation(case, classifier, attribution, remake, meter)
+        except CamlimeError as error:
+            problem = error.message
+    repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
+    supported, reason = _verdict(scored, randomisation, problem, plan, allowed)
+    return Evidence(
+        method=attribution.method,
+        class_name=classifier.class_names[case.class_index],
+        supported=supported,
+        reason=reason,
+        sentence=in_words(classifier.class_names[case.class_index], scored),
+        baselines=scored,
+        randomisation=randomisation,
+        repeatability=repeatability,
+        tied_share=tied_share(attribution.values, case.input.valid.numpy()),
+        budget=allowed,
+        passes=meter.passes,
+        seconds=time.perf_counter() - started,
+        seed=case.seed,
+    )
+
+
+def _scores(
+    case: Case, attribution: Attribution, removals: Mapping[str, Removal], plan: Plan
+) -> dict[str, BaselineEvidence]:
+    """Each order is drawn once, from the seed alone, and used with every baseline."""
+    valid, spacing, seed = case.input.valid.numpy(), case.input.spacing, case.seed
+
+    def curves(ranks: Ranks, fractions: Sequence[float] = FRACTIONS) -> dict[str, MapCurves]:
+        return {name: removal.curves(ranks, fractions) for name, removal in removals.items()}
+
+    of_map = curves(ranking(attribution.values, valid, np.random.default_rng([seed, 0])))
+    controls = {
+        control: curves(ranking(values, valid, np.random.default_rng([seed, 2])))
+        for control, values in control_maps(case.input, seed).items()
+        if control == "random" or plan.controls
+    }
+    rng = np.random.default_rng([seed, 3])
+    copies = []
+    for _ in range(plan.copies):
+        moved = ranking(shifted_copy(attribution.values, valid, spacing, rng), valid, rng)
+        copies.append(curves(moved, COARSE_FRACTIONS))
+    coarse = [FRACTIONS.index(q) for q in COARSE_FRACTIONS]
+    return {
+        name: BaselineEvidence(
+            curves=of_map[name],
+            controls={control: found[name] for control, found in controls.items()},
+            judged_abpc=of_map[name].at(coarse).abpc["log_odds"] if plan.copies else None,
+            copies_abpc=tuple(found[name].abpc["log_odds"] for found in copies),
+        )
+        for name in removals
+    }
+
+
+def _second_run(
+    case: Case, classifier: Classifier, attribution: Attribution, remake: Remake, meter: Meter, plan: Plan
+) -> Repeatability | None:
+    if not plan.second_run:
+        return None
+    seeds = (case.seed + 1,) if plan.against_map else (case.seed + 1, case.seed + 2)
+    runs = [attribution] if plan.against_map else []
+    for seed in seeds:
+        runs.append(remake(meter.case(meter.counted(classifier), seed=seed), plan.second_run))
+        meter.check()
+    return compare_runs(*runs, of_the_map=plan.against_map)
+
+
+def _verdict(
+    scored: Mapping[str, BaselineEvidence], randomisation: Randomisation | None, problem: str, plan: Plan, budget: int
+) -> tuple[bool | None, str]:
+    if plan.sentence and not scored:
+        return None, "not judged: the image leaves nothing to replace voxels by but what the map was made with"
+    if not plan.copies:
+        return None, f"not judged: an evidence budget of {budget} passes is too small, a verdict takes {plan.needed}"
+    failed = [name for name, baseline in scored.items() if not baseline.passed]
+    said = []
+    if failed:
+        numbers = ", ".join(f"{k} {scored[k].judged_abpc:.2f} against {scored[k].threshold:.2f}" for k in failed)
+        said.append(f"the map orders the input no better than copies of it in the wrong place ({numbers})")
+    if randomisation is not None and randomisation.survives:
+        said.append(
+            "the map looks the same on a network that has learned nothing "
+            f"(rank correlation {randomisation.similarity:.2f}, limit {randomisation.threshold:.2f})"
+        )
+    if said:
+        return False, "; and ".join(said)
+    if randomisation is None:
+        return None, f"not judged: the map could not be made on a network with random weights: {problem}"
+    return True, (
+        f"the map orders the input better than 95 % of {plan.copies} copies of it in the wrong place "
+        f"(removal baselines: {_listed(list(scored))}) and changes when the network forgets what it has learned "
+        f"(rank correlation {randomisation.similarity:.2f}, limit {randomisation.threshold:.2f})"
+    )
+
+
+def in_words(class_name: str, scored: Mapping[str, BaselineEvidence]) -> str:
+    """What removing the strongest 5 % does to the class's probability, with the first baseline; empty without any."""
+    for name, baseline in scored.items():
+        place = FRACTIONS.index(STRONGEST)
+        untouched = baseline.curves.most_first.probability[0]
+        removed = baseline.curves.most_first.probability[place]
+        at_random = baseline.controls["random"].most_first.probability[place]
+        share = f"{100 * STRONGEST:.0f} %"
+        return (
+            f"Removing the strongest {share} of the input by this map takes p({class_name}) from "
+            f"{_probability(untouched)} to {_probability(removed)}; removing {share} at random, to "
+            f"{_probability(at_random)} (replaced by: {name})."
+        )
+    return ""
+
+
+def _probability(p: float) -> str:
+    """Two decimals, and never a certainty that the model did not state."""
+    return "less than 0.01" if p < 0.005 else "more than 0.99" if p >= 0.995 else f"{p:.2f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,0 +1,138 @@
+"""The evidence on the page: a verdict, a sentence, and the removal curves beside those of random orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from camlime.evidence.curves import Curve, MapCurves
+from camlime.evidence.records import Evidence
+from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
+from camlime.overview.header import SMALL, Block, note
+from camlime.overview.page import LINE, Page, Typesetter
+from camlime.overview.words import areas_in_words, clean, method_title, verdict_in_words
+from camlime.overview.words import evidence_in_words as in_words
+
+CHART_HEIGHT = 0.95
+LIMITS = 0.34
+"""Inches left of a chart, for its limits."""
+
+GAP = 0.22
+IN_A_ROW = 2
+
+_COLOURS = {True: GREEN, False: RED, None: AMBER}
+_KEY = (("most relevant first", FOR), ("least relevant first", AGAINST), ("random order", MUTED))
+
+
+def evidence_blocks(evidence: Mapping[str, Evidence], width: float, types: Typesetter) -> list[Block]:
+    """A verdict and the curves for each map that was examined; nothing for the others."""
+    blocks = []
+    for method, found in evidence.items():
+        badge = f"{method_title(method)}: {verdict_in_words(found)}"
+        blocks.append(note(badge, _COLOURS[found.supported], in_words(found), width, types))
+        if found.baselines:
+            blocks.append(_curves(found, width, types))
+    return blocks
+
+
+def _curves(evidence: Evidence, width: float, types: Typesetter) -> Block:
+    names = list(evidence.baselines)
+    wide = (width - GAP * (IN_A_ROW - 1)) / IN_A_ROW
+    high = 0.16 + CHART_HEIGHT + 0.16
+    lines = {name: types.wrap(f"Area between: {areas_in_words(evidence, name)}", wide, 6.5, most=2) for name in names}
+    row = high + 2 * 6.5 * LINE + 0.1
+    charts = [
+        _Charts(
+            evidence.baselines[name].curves,
+            evidence.baselines[name].controls["random"],
+            name,
+            tuple(lines[name]),
+            types,
+        ).at((i % IN_A_ROW) * (wide + GAP), 0.18 + (i // IN_A_ROW) * row, wide)
+        for i, name in enumerate(names)
+    ]
+    rows = -(-len(names) // IN_A_ROW)
+    return Block(0.18 + rows * row + 0.08, (_Key(evidence.class_name, width, types), *charts))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What the lines mean."""
+
+    class_name: str
+    width: float
+    types: Typesetter
+
+    def draw(self, page: Page, x: float, y: float) -> None:
+        """Write it on one line."""
+        end = x + self.width
+        for said, colour in _KEY:
+            page.box(x, y + 0.045, 0.16, 0.03, colour)
+            page.text(x + 0.2, y + 0.06, said, SMALL, colour=MUTED)
+            x += 0.32 + self.types.width(said, SMALL)
+        title = self.types.fit(f"log-odds of {self.class_name} by voxels, 0 to 100 %; dotted: p = 0.5", end - x, SMALL)
+        page.text(end, y + 0.06, title, SMALL, colour=MUTED, ha="right")
+
+
+@dataclass(frozen=True)
+class _Charts:
+    """Deletion and insertion with one baseline, and the areas below."""
+
+    curves: MapCurves
+    random: MapCurves
+    baseline: str
+    lines: tuple[str, ...]
+    types: Typesetter
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.0
+
+    def at(self, x: float, y: float, width: float) -> _Charts:
+        """The same, in that place of its block."""
+        return _Charts(self.curves, self.random, self.baseline, self.lines, self.types, x, y, width)
+
+    def draw(self, page: Page, x: float, y: float) -> None:
+        """Draw both charts on one scale."""
+        x, y = x + self.x, y + self.y
+        deletion = [(self.curves.most_first, FOR), (self.curves.least_first, AGAINST), (self.random.most_first, MUTED)]
+        insertion = [
+            (self.curves.insertion, FOR),
+            (self.curves.most_first.backwards(), AGAINST),
+            (self.random.insertion, MUTED),
+        ]
+        values = np.concatenate([curve.log_odds for curve, _ in [*deletion, *insertion]])
+        low, high = float(values.min()), float(values.max())
+        wide = (self.width - LIMITS - GAP / 2) / 2
+        top = y + 0.16
+        for limit, place in ((high, "top"), (low, "bottom")):
+            at = top if place == "top" else top + CHART_HEIGHT
+            page.text(x + LIMITS - 0.05, at, f"{limit:.1f}".replace("-", "−"), 6.5, ha="right", va=place)
+        for i, (said, curves) in enumerate((("removed", deletion), ("put back", insertion))):
+            left = x + LIMITS + i * (wide + GAP / 2)
+            self._chart(page, left, top, wide, curves, (low, high))
+            title = f"{said} ({clean(self.baseline)})"
+            page.text(left + wide / 2, y + 0.07, self.types.fit(title, wide, 6.5), 6.5, colour=MUTED, ha="center")
+        for i, line in enumerate(self.lines):
+            page.text(x, top + CHART_HEIGHT + 0.1 + i * 6.5 * LINE, line, 6.5, colour=MUTED)
+
+    def _chart(
+        self,
+        page: Page,
+        x: float,
+        y: float,
+        width: float,
+        curves: list[tuple[Curve, str]],
+        limits: tuple[float, float],
+    ) -> None:
+        axes = page.axes(x, y, width, CHART_HEIGHT)
+        margin = 0.04 * (limits[1] - limits[0]) or 1.0
+        axes.set(xlim=(0, 1), ylim=(limits[0] - margin, limits[1] + margin))
+        axes.axhline(0.0, color=INK, linewidth=0.5, linestyle=":")
+        first, second = curves[0][0], curves[1][0]
+        axes.fill_between(self.curves.fractions, first.log_odds, second.log_odds, color=RULE, alpha=0.45, linewidth=0)
+        for curve, colour in reversed(curves):
+            axes.plot(self.curves.fractions, curve.log_odds, color=colour, linewidth=1.2)
+        for spine in axes.spines.values():
+            spine.set(color=INK, linewidth=0.6)

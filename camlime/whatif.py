@@ -1,0 +1,224 @@
+"""What if this were not there? The model's answer with a part of the image replaced, or with only that part kept.
+
+Another question than a map's: here the user says which voxels, such as a nodule's outline, and the model is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camlime.bundle import Bundle, NamedOptions
+from camlime.bundle.model_input import ModelInput
+from camlime.classifier import Classifier
+from camlime.errors import RegionsError
+from camlime.explanation import Prediction
+from camlime.masking import make_baseline
+from camlime.pipeline import focus, prediction_from
+from camlime.region_source import labels_from_file
+from camlime.regions import regions_from_label_map
+from camlime.scan import Scan
+
+ALWAYS = (NamedOptions("mean"), NamedOptions("median"), NamedOptions("blur"))
+"""Baselines asked about beside the bundle's own."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one changed image.
+
+    Args:
+        baseline: what stands in the place of what was removed.
+        kept: ``rest`` (the marked part is replaced) or ``part`` (all but the marked part is replaced).
+        prediction: the answer.
+        log_odds: by class.
+    """
+
+    baseline: str
+    kept: str
+    prediction: Prediction
+    log_odds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The model's answers with and without a part of the image.
+
+    Args:
+        untouched: the answer to the image as it is.
+        untouched_log_odds: by class.
+        answers: for each baseline, without the part and with only the part.
+        voxels: of the network's input that are marked.
+        share: of the valid voxels.
+        name: of the part.
+        bundle: name and version.
+        assumptions: about the bundle, in words.
+    """
+
+    untouched: Prediction
+    untouched_log_odds: dict[str, float]
+    answers: tuple[Answer, ...]
+    voxels: int
+    share: float
+    name: str
+    bundle: dict[str, str]
+    assumptions: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-serialisable."""
+        return {
+            "part": {"name": self.name, "voxels": self.voxels, "share_of_input": self.share},
+            "untouched": _answer(self.untouched, self.untouched_log_odds),
+            "answers": [
+                {"baseline": a.baseline, "kept": a.kept, **_answer(a.prediction, a.log_odds)} for a in self.answers
+            ],
+            "bundle": self.bundle,
+            "assumptions": list(self.assumptions),
+        }
+
+
+def what_if(
+    scan: Scan | str | Path,
+    bundle: Bundle | str | Path,
+    *,
+    mask: str | Path | NDArray[Any],
+    label: int | str | None = None,
+    point: Sequence[float] | None = None,
+    series: str | None = None,
+    device: str = "auto",
+    trust_code: bool = False,
+) -> WhatIf:
+    """Ask the model about the image without a marked part, and about the marked part alone.
+
+    Args:
+        scan: a scan, or a file or DICOM folder to read.
+        bundle: a bundle, its folder, or the name of a shipped one.
+        mask: a label map file, or an array ``(*S,)`` of whole numbers or bool, on the scan's voxels or on the network's
+            input grid; a file may cover a part of the scan.
+        label: which label, by value or by name; all that are not 0 if ``None``.
+        point: RAS mm; the centre of what a region bundle looks at.
+        series: which DICOM series, where a folder holds several.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        trust_code: let the bundle run code of its own; see :class:`camlime.Bundle`.
+
+    Raises:
+        RegionsError: the mask lies on another grid, does not hold the label, or marks nothing (or everything) that the
+            network sees.
+        CamlimeError: as :func:`camlime.explain`.
+
+    Example:
+        >>> result = what_if("ct.nii.gz", "lung_nodule_ct", mask="nodule.nrrd", point=(-62, 14, -120))  # doctest: +SKIP
+        >>> [(a.baseline, a.kept, a.prediction.probabilities["malignant"]) for a in result.answers]  # doctest: +SKIP
+    """
+    read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
+    read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
+    part, name = marked(mask, label, read_scan, model_input)
+    images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
+    classifier = Classifier(
+        read_bundle.network,
+        class_names=read_bundle.class_names,
+        activation=read_bundle.activation,
+        device=device,
+        inferer=read_bundle.inferer,
+    )
+    logits = classifier.logits(images)
+    odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
+    predictions = [prediction_from(classifier, row) for row in logits]
+    log_odds = [dict(zip(classifier.class_names, row.tolist(), strict=True)) for row in odds]
+    return WhatIf(
+        untouched=predictions[0],
+        untouched_log_odds=log_odds[0],
+        answers=tuple(
+            Answer(baseline, kept, prediction, by_class)
+            for (baseline, kept), prediction, by_class in zip(asked, predictions[1:], log_odds[1:], strict=True)
+        ),
+        voxels=int(part.sum()),
+        share=float(part.sum() / model_input.valid.sum()),
+        name=name,
+        bundle={"name": read_bundle.name, "version": read_bundle.version},
+        assumptions=read_bundle.assumptions,
+    )
+
+
+def marked(
+    mask: str | Path | NDArray[Any], label: int | str | None, scan: Scan, model_input: ModelInput
+) -> tuple[NDArray[np.bool_], str]:
+    """What a mask marks on the network's input grid, bool ``(*S,)``, and what to call it.
+
+    Raises:
+        RegionsError: as :func:`what_if`.
+    """
+    if isinstance(mask, np.ndarray):
+        source, names = "the mask", dict[int, str]()
+        labels, affine = _array(mask, scan, model_input)
+    else:
+        source = str(mask)
+        labels, affine, names = labels_from_file(mask, scan, model_input)
+    wanted, name = _chosen(labels, names, label, source)
+    regions = regions_from_label_map(wanted, affine, model_input, source=f"{source} ({name})" if label else source)
+    part: NDArray[np.bool_] = regions.labels > 0
+    if part.sum() == int(model_input.valid.sum()):
+        raise RegionsError(f"{source} marks all that the network sees", hint="mark a part, or choose one by its label")
+    return part, name
+
+
+def _array(mask: NDArray[Any], scan: Scan, model_input: ModelInput) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    if mask.dtype.kind not in "biu":
+        raise RegionsError(f"the mask holds values of type {mask.dtype}", hint="give whole numbers or bool")
+    for shape, affine in ((scan.shape, scan.affine), (model_input.spatial_shape, model_input.affine)):
+        if mask.shape == tuple(shape):
+            return mask.astype(np.int32), affine
+    grids = f"the scan has {tuple(scan.shape)}, the network's input {model_input.spatial_shape}"
+    raise RegionsError(
+        f"the mask has shape {mask.shape}, {grids}",
+        hint="give one number for each voxel of the scan or of the network's input",
+    )
+
+
+def _chosen(
+    labels: NDArray[np.int32], names: dict[int, str], label: int | str | None, source: str
+) -> tuple[NDArray[np.int32], str]:
+    """1 where the label is, 0 elsewhere, and its name."""
+    if label is None:
+        return (labels != 0).astype(np.int32), "all labels"
+    value = next((number for number, name in names.items() if name == label), None) if isinstance(label, str) else label
+    if value is None or value == 0 or not (labels == value).any():
+        there = ", ".join(f"{v} ({names[v]})" if v in names else str(v) for v in np.unique(labels[labels != 0])[:20])
+        raise RegionsError(f"{source} has no label {label}", hint=f"labels: {there or 'none'}")
+    return (labels == value).astype(np.int32), names.get(value, f"label {value}")
+
+
+def _images(bundle: Bundle, model_input: ModelInput, part: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """The image and its changed copies ``(N, C, *S)``, and baseline and what is kept for each of the copies.
+
+    Padding and channels that hold guidance stay as they are.
+    """
+    own = bundle.explain_settings.baseline
+    kinds = [*([own] if own is not None else []), *[kind for kind in ALWAYS if own is None or kind.name != own.name]]
+    fixed = list(bundle.guidance_channels)
+    image, valid = model_input.image, model_input.valid
+    images, asked = [image], []
+    for kind in kinds:
+        baseline = make_baseline(kind.name, model_input, **kind.options)
+        baseline[fixed] = image[fixed]
+        for kept, removed in (("rest", part), ("part", valid & ~part)):
+            images.append(torch.where(removed, baseline, image))
+            asked.append((kind.name, kept))
+    return torch.stack(images), asked
+
+
+def _answer(prediction: Prediction, log_odds: dict[str, float]) -> dict[str, Any]:
+    return {
+        "class": prediction.class_name,
+        "probabilities": dict(prediction.probabilities),
+        "logits": dict(prediction.logits),
+        "log_odds": log_odds,
+    }
