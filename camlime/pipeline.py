@@ -47,6 +47,11 @@ DEFAULT_BASELINE = "blur"
 WHOLE_SCAN_FACTOR = 2.5
 """A scan that is larger than a region bundle's field of view by this factor along two axes needs a point to look at."""
 
+MOSTLY_PADDING = 0.5
+"""Share of padding in view beyond which the answer itself is called doubtful."""
+
+MOST_SEGMENTATIONS = 50
+
 RECORDED_PACKAGES = ("torch", "monai", "grad-cam", "lime", "numpy", "scikit-image", "SimpleITK", "nibabel")
 
 
@@ -135,6 +140,8 @@ def explain(
         >>> result.save("explanation")  # doctest: +SKIP
     """
     wanted = Settings(**settings)
+    if isinstance(wanted.budget, str) and wanted.budget != "auto":
+        raise RequestError(f"budget '{wanted.budget}' is not a number of passes", hint="give a whole number, or auto")
     if wanted.seed < 0:
         raise RequestError(f"seed {wanted.seed} is negative", hint="give 0 or a positive whole number")
     heard = listeners or Listeners()
@@ -203,7 +210,7 @@ def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
         RequestError: there is no such method.
     """
     found: list[str] = []
-    for name in names:
+    for name in (names,) if isinstance(names, str) else names:
         known = name if name in METHODS else cam.ALIASES.get(name.lower(), name.lower())
         if known in cam.REFUSED:
             cam.checked_method(known)
@@ -398,8 +405,8 @@ def _segmentations(scan: Scan, bundle: Bundle, model_input: ModelInput, wanted: 
         return (regions_from_file(wanted.regions, scan, model_input),)
     count = _first_given(wanted.n_regions, bundle.explain_settings.n_regions, DEFAULT_REGIONS)
     number = _first_given(wanted.segmentations, DEFAULT_SEGMENTATIONS)
-    if number < 1:
-        raise RequestError(f"{number} segmentations were asked for", hint="give at least 1")
+    if not 1 <= number <= MOST_SEGMENTATIONS:
+        raise RequestError(f"{number} segmentations were asked for", hint=f"give 1 to {MOST_SEGMENTATIONS}")
     jitters = [None, *[1000 * wanted.seed + i for i in range(1, number)]]
     return tuple(supervoxels(model_input, count, jitter_seed=jitter) for jitter in jitters)
 
@@ -427,7 +434,7 @@ def _provenance(
         "batch_size": wanted.batch_size,
         "budget": budget,
         "baseline": baseline,
-        "regions": str(wanted.regions) if isinstance(wanted.regions, (str, Path)) else None,
+        "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
     }
 
 
@@ -437,9 +444,20 @@ def _warnings(bundle: Bundle, runner: _Runner, examiner: _Examiner, model_input:
     if padded > 0:
         said.append(
             f"{padded:.0%} of what the network sees is padding beyond the scan; it is neither explained nor shown"
+            + (". The answer itself is to be doubted: most of its input was made up" if padded > MOSTLY_PADDING else "")
+        )
+    seen = model_input.image[:, model_input.valid]
+    if bool((seen.amax(dim=1) == seen.amin(dim=1)).all()):
+        said.append(
+            "what the network sees is the same everywhere: is the point right? There is nothing to explain here"
         )
     for name, attribution in runner.done.items():
         said += [f"{name}: {note}" for note in attribution.parameters.get("notes", [])]
+        if attribution.parameters.get("cancelled"):
+            said.append(
+                f"{name}: cut short; its standard deviations hold what was sampled, and not the variation between "
+                "segmentations that were not reached"
+            )
         if attribution.parameters.get("intervals_supported") is False:
             said.append(
                 f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget"

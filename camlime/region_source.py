@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.bundle.model_input import ModelInput
-from camlime.errors import RegionsError
+from camlime.errors import RegionsError, ScanError
 from camlime.regions import Regions, regions_from_label_map
 from camlime.scan import Scan, load_label_map
 
@@ -20,8 +20,7 @@ def regions_from_file(path: str | Path, scan: Scan, model_input: ModelInput) -> 
     """Regions from a label map file on the scan's voxels, or on the network's input grid (such as ``regions.nii.gz``).
 
     Raises:
-        ScanError: the file cannot be read.
-        RegionsError: it is no label map, lies on another grid, or has no label inside what the network sees.
+        RegionsError: it cannot be read, is no label map, lies on another grid, or has no label in view.
     """
     labels, affine, names = labels_from_file(path, scan, model_input)
     return regions_from_label_map(labels, affine, model_input, names=names, source=str(path))
@@ -37,10 +36,12 @@ def labels_from_file(
     in this one is a guess that is left to the user.
 
     Raises:
-        ScanError: the file cannot be read.
-        RegionsError: it is no label map, or lies on another grid.
+        RegionsError: the file cannot be read, is no label map, or lies on another grid.
     """
-    labels, affine, names = load_label_map(path)
+    try:
+        labels, affine, names = load_label_map(path)
+    except ScanError as error:
+        raise RegionsError(f"the label map cannot be read: {error.message}", hint=error.hint) from error
     on_scan = same_lattice(labels.shape, affine, scan.shape, scan.affine)
     on_input = same_lattice(labels.shape, affine, model_input.spatial_shape, model_input.affine)
     if not on_scan and not on_input:

@@ -23,6 +23,12 @@ COMPACTNESS = 0.1
 SMOOTHING = 1.0
 """Standard deviation of a blur before SLIC, in its cubes: on noise it makes crumbs that end up as one region."""
 
+SMALLEST_SUPERVOXEL = 4
+"""Voxels that a supervoxel has on average at the very least."""
+
+MOST_SUPERVOXELS = 1000
+"""The linear model keeps a matrix of regions by regions; many more take minutes, and so do masked images for them."""
+
 SMALLEST_SHARE = 0.1
 """A region smaller than this share of the average one is merged into its neighbour."""
 
@@ -90,11 +96,15 @@ def supervoxels(model_input: ModelInput, count: int, *, jitter_seed: int | None 
             regions fall elsewhere; ``None`` does not shift it.
 
     Raises:
-        RegionsError: the image is too small for two regions.
+        RegionsError: the image is too small for two regions, or for as many as were asked for.
     """
     valid = model_input.valid.numpy()
-    if int(valid.sum()) < 2 or count < 2:
-        raise RegionsError(f"{int(valid.sum())} voxels and {count} region(s) asked for: at least 2 of each are needed")
+    voxels = int(valid.sum())
+    if voxels < 2 or count < 2:
+        raise RegionsError(f"{voxels} voxels and {count} region(s) asked for: at least 2 of each are needed")
+    if count > MOST_SUPERVOXELS:
+        raise RegionsError(f"{count} regions are too many", hint=f"ask for at most {MOST_SUPERVOXELS}")
+    count = min(count, max(voxels // SMALLEST_SUPERVOXEL, 2))
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in np.nonzero(valid))
     in_box = (slice(None), *box)
     image = _intensity_scaled(model_input.image.numpy()[in_box], valid[box])

@@ -10,7 +10,7 @@ import pytest
 from support.blob_bundle import write_blob_bundle
 
 import camlime
-from camlime.errors import DeviceError, RegionsError, RequestError, ScanError
+from camlime.errors import DeviceError, RegionsError, RequestError
 from camlime.phantom import blob
 from camlime.pipeline import METHODS
 from camlime.scan import Scan, save_volume
@@ -66,7 +66,10 @@ def test_every_method_runs_and_is_recorded(scan: Scan, bundle: camlime.Bundle, t
         ({"device": "cuda:99"}, DeviceError, "cuda:99"),
         ({"device": "abacus"}, DeviceError, "abacus"),
         ({"point": (0, 0, 0)}, RequestError, "outside|whole image"),
-        ({"regions": "nowhere.nii.gz"}, ScanError, "nowhere"),
+        ({"regions": "nowhere.nii.gz"}, RegionsError, "label map.*nowhere"),
+        ({"budget": "Auto"}, RequestError, "budget 'Auto'"),
+        ({"n_regions": 100_000}, RegionsError, "too many"),
+        ({"segmentations": 500}, RequestError, "500 segmentations"),
         ({"lime_mode": "fast", "methods": ["lime"]}, RequestError, "no mode 'fast'"),
         ({"lime_mode": "stock", "budget": "auto", "methods": ["lime"]}, RequestError, "standard errors"),
         ({"batch_size": 0}, RequestError, "batch size"),
@@ -140,3 +143,11 @@ def test_the_network_is_left_as_it_was(scan: Scan, bundle: camlime.Bundle) -> No
     assert not any(module._forward_hooks or module._backward_hooks for module in bundle.network.modules())
     for name, tensor in bundle.network.state_dict().items():
         assert tensor.equal(before[name]), name
+
+
+def test_a_view_of_nothing_is_said_to_be_nothing(bundle: camlime.Bundle) -> None:
+    values = np.full((1, *SHAPE), 100.0, np.float32)
+    whole = Scan.from_array(np.concatenate([values, values + 1], axis=1), np.eye(4))
+    flat = Scan(whole.image[:, : SHAPE[0]], whole.source)
+    said = " ".join(explain(flat, bundle, methods=["lime"], regions=None, n_regions=8).warnings)
+    assert "the same everywhere" in said

@@ -13,7 +13,7 @@ import torch
 from support.blob_bundle import write_blob_bundle
 
 import camlime
-from camlime.errors import RegionsError, RequestError, ScanError
+from camlime.errors import RegionsError, RequestError
 from camlime.masking import make_baseline
 from camlime.phantom import blob
 from camlime.scan import Scan, save_volume
@@ -95,7 +95,7 @@ def test_what_cannot_be_asked_is_said(tmp_path: Path, scan: Scan, bundle: camlim
         ask(scan, bundle, ball / 2)
     with pytest.raises(RegionsError, match="another voxel grid"):
         ask(scan, bundle, save_volume(tmp_path / "b.nii.gz", ball, scan.affine @ np.diag([1.1, 1, 1, 1])))
-    with pytest.raises(ScanError):
+    with pytest.raises(RegionsError, match="cannot be read"):
         ask(scan, bundle, tmp_path / "missing.nii.gz")
     with pytest.raises(RequestError):
         ask(scan, bundle, ball, point=(500.0, 0.0, 0.0))

@@ -81,7 +81,7 @@ class Printer:
             layer = f"  layer {a.target_layer}" if a.target_layer else ""
             back = f" + {a.backward_passes} backward" if a.backward_passes else ""
             why = a.parameters.get("stopped_because")
-            stopped = f"  ({why})" if isinstance(why, str) else ""
+            stopped = f"  ({'; '.join(dict.fromkeys(why))})" if why else ""
             passes = f"{a.forward_passes} forward{back} passes"
             self.line(
                 (f"  {name}", ""),

@@ -172,7 +172,16 @@ def in_words(class_name: str, scored: Mapping[str, BaselineEvidence]) -> str:
         return (
             f"Removing the strongest {share} of the input by this map takes p({class_name}) from "
             f"{_probability(untouched)} to {_probability(removed)}; removing {share} at random, to "
-            f"{_probability(at_random)} (replaced by: {name})."
+            f"{_probability(at_random)} (replaced by: {name}). In log-odds: "
+            + ", ".join(
+                f"{curve.log_odds[step]:.1f}"
+                for curve, step in (
+                    (baseline.curves.most_first, 0),
+                    (baseline.curves.most_first, place),
+                    (baseline.controls["random"].most_first, place),
+                )
+            )
+            + "."
         )
     return ""
 

@@ -35,7 +35,7 @@ class Agreement:
         top_overlap: share of the ``top`` strongest regions (for the class) that are the CAM's strongest, too; 0 if the
             CAM is the same everywhere.
         top: how many those are, at most half of the regions.
-        badge: ``concordant`` (g > 0 beyond doubt and the evidence rises), ``conflict`` (g < 0 beyond doubt), or ``CAM
+        badge: ``concordant`` (g > 0) and ``conflict`` (g < 0), both beyond doubt and with the evidence risen, or ``CAM
             uninformative``.
     """
 
@@ -68,10 +68,8 @@ def compare(sums: RunningSums, column: FloatArray, *, cam: str, top: int = 10) -
     gain = with_cam.log_evidence - plain.log_evidence
     low, high = weight - reach, weight + reach
     badge: Badge = "CAM uninformative"
-    if high < 0:
-        badge = "conflict"
-    elif low > 0 and gain > LOG_EVIDENCE_NEEDED:
-        badge = "concordant"
+    if gain > LOG_EVIDENCE_NEEDED and (high < 0 or low > 0):
+        badge = "conflict" if high < 0 else "concordant"
     return Agreement(
         cam=cam,
         weight=weight,

@@ -31,7 +31,7 @@ def wrong(volume: Path, bundle: Path, tmp_path: Path) -> dict[str, tuple[int, st
         "no method": (6, "method", [*good, *out, "--methods", ","]),
         "unknown layer": (6, "no layer", [*good, *out, "--target-layer", "conv99"]),
         "point not asked for": (6, "point", [*good, *out, "--point", -1, -2, -3]),
-        "missing regions": (3, "does not exist", [*good, *out, "--regions", tmp_path / "no.nii.gz"]),
+        "missing regions": (7, "does not exist", [*good, *out, "--regions", tmp_path / "no.nii.gz"]),
         "unknown baseline": (6, "baseline", [*good, *out, "--baseline", "magic"]),
         "unknown device": (9, "device", [*good, *out, "--device", "abacus"]),
         "output is a file": (8, "file", [*good, "--output", taken]),
