@@ -2,7 +2,7 @@
 
 Everything is written into a hidden folder beside its final place and then moved, ``explanation.json`` last: a run that
 fails on the way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that
-it names.
+it names. What an earlier explanation in the same folder named is gone afterwards, or all still there after a failure.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,9 +39,15 @@ JSON_NAME = "explanation.json"
 NATIVE = "native"
 """Sub-folder for the maps on the scan's own grid."""
 
+_OVERVIEW = "overview.png"
+_ASIDE = ".earlier-"
+
 
 def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | None = None) -> list[Path]:
-    """Write an explanation to a folder, which is made if it is not there; files of an earlier run are replaced.
+    """Write an explanation to a folder, which is made if it is not there, in place of an earlier one.
+
+    Every file that the earlier ``explanation.json`` names goes, also those that the new one does not write; other files
+    stay.
 
     Args:
         explanation: what to write.
@@ -51,17 +59,17 @@ def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | N
         The files, ``explanation.json`` first.
 
     Raises:
-        OutputError: it cannot be written; nothing new is left behind.
+        OutputError: it cannot be written; nothing new is left behind, and an earlier explanation stays as it was.
     """
-    with staged(folder) as stage:
+    with staged(folder, instead_of=_earlier_files) as stage:
         names = _write_volumes(explanation, stage)
         if native is not None:
             (stage / NATIVE).mkdir()
             names += _write_native(explanation, native, stage)
-        draw_overview(explanation, stage / "overview.png")
+        draw_overview(explanation, stage / _OVERVIEW)
         record = _record(explanation, native is not None)
         (stage / JSON_NAME).write_text(json.dumps(_plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return [folder / name for name in (JSON_NAME, "overview.png", *names)]
+    return [folder / name for name in (JSON_NAME, _OVERVIEW, *names)]
 
 
 def load_explanation(folder: str | Path) -> Explanation:
@@ -83,11 +91,16 @@ def load_explanation(folder: str | Path) -> Explanation:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path, *, instead_of: Callable[[Path], Iterable[Path]] = lambda folder: ()) -> Iterator[Path]:
     """A hidden folder inside ``folder`` whose files are moved up when the block ends well, and are gone if it fails.
 
+    Args:
+        folder: where the files belong; made if it is not there.
+        instead_of: tells, for ``folder``, the files to remove as the new ones come, relative to it.
+
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or something that is no file is in the way; what was in
+            the folder is there unchanged.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     stage: Path | None = None
@@ -95,14 +108,10 @@ def staged(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".camlime-", dir=folder))
         yield stage
-        files = sorted((p for p in stage.rglob("*") if p.is_file()), key=lambda p: p.name == JSON_NAME)
-        for path in files:
-            final = folder / path.relative_to(stage)
-            final.parent.mkdir(exist_ok=True)
-            path.replace(final)
-        shutil.rmtree(stage)
+        _move_in(stage, folder, instead_of(folder))
+        shutil.rmtree(stage, ignore_errors=True)
     except BaseException as error:
-        if stage is not None:
+        if stage is not None and not any(stage.glob(f"{_ASIDE}*/**/*.*")):
             shutil.rmtree(stage, ignore_errors=True)
         for path in made:
             if path.is_dir() and not any(path.iterdir()):
@@ -113,6 +122,128 @@ def staged(folder: Path) -> Iterator[Path]:
                 f"cannot write to {folder}: {why}", hint="give --output a folder that you may write to, with space left"
             ) from error
         raise
+
+
+def _move_in(stage: Path, folder: Path, stale: Iterable[Path]) -> None:
+    """Move the files of ``stage`` into ``folder`` and those they replace aside; all of them or none.
+
+    The JSON is the first to go and the last to come, so that at no time one is there whose files are not.
+    """
+    new = sorted((p.relative_to(stage) for p in stage.rglob("*") if p.is_file()), key=lambda p: p.name == JSON_NAME)
+    for name in new:
+        _check_free(folder, name)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=stage))
+    leaving = [name for name in {*new, *stale} if (folder / name).is_file() or (folder / name).is_symlink()]
+    leaving.sort(key=lambda p: p.name != JSON_NAME)
+    moves = [(folder / name, aside / name) for name in leaving] + [(stage / name, folder / name) for name in new]
+    made: list[Path] = []
+    done: list[tuple[Path, Path]] = []
+    with _interrupts_deferred() as deliver:
+        try:
+            for source, target in moves:
+                if not target.parent.exists():
+                    target.parent.mkdir()
+                    made.append(target.parent)
+                source.replace(target)
+                done.append((source, target))
+            deliver()
+        except BaseException as error:
+            _move_back(done, error, folder, aside)
+            for path in made:
+                if path.is_relative_to(folder) and not any(path.iterdir()):
+                    path.rmdir()
+            raise
+    for left in {(folder / name).parent for name in leaving} - {folder}:
+        if not any(left.iterdir()):
+            left.rmdir()
+
+
+def _move_back(done: list[tuple[Path, Path]], error: BaseException, folder: Path, aside: Path) -> None:
+    """Undo moves, the last first.
+
+    Raises:
+        OutputError: one cannot be undone; the earlier files that could not be put back stay where they are.
+    """
+    stuck = False
+    for source, target in reversed(done):
+        try:
+            target.replace(source)
+        except OSError:
+            stuck = True
+    if stuck:
+        raise OutputError(
+            f"cannot write to {folder}: {error}, and not all that was there could be put back",
+            hint=f"earlier files are in {aside}",
+        ) from error
+
+
+def _check_free(folder: Path, name: Path) -> None:
+    """Find out whether a file can take this name.
+
+    Raises:
+        OutputError: a folder has it, or a file has the name of the sub-folder.
+    """
+    for parent in list(name.parents)[:-1]:
+        if (folder / parent).exists() and not (folder / parent).is_dir():
+            raise OutputError(
+                f"{folder / parent} is a file, but results belong into a folder of that name",
+                hint="move the file away, or give --output another folder",
+            )
+    if (folder / name).is_dir():
+        raise OutputError(
+            f"{folder / name} is a folder, but a result has that name",
+            hint="move it away, or give --output another folder",
+        )
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back while the block runs, where Python can: in the main thread.
+
+    Yields:
+        A function that hands on what was held back so far to whoever listens to Ctrl-C.
+    """
+    listener = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(listener):
+        yield lambda: None
+        return
+    held: list[int] = []
+
+    def deliver() -> None:
+        if held:
+            listener(held.pop(), None)
+
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield deliver
+    finally:
+        signal.signal(signal.SIGINT, listener)
+    deliver()
+
+
+def _earlier_files(folder: Path) -> list[Path]:
+    """The files that an earlier explanation names, relative to its folder; none if there is none that can be read."""
+    try:
+        record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            return []
+        maps = record["attributions"].values()
+        names = [a.get(key) for a in maps for key in ("file", "std_file", "native_file", "native_std_file")]
+        if any(a.get("native_file") for a in maps):
+            names.append(f"{NATIVE}/regions.nii.gz")
+        if record["input"]["padded_voxels"]:
+            names.append("valid.nii.gz")
+        names += [record["input"]["file"], record["regions_file"], _OVERVIEW, JSON_NAME]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    return [Path(name) for name in names if isinstance(name, str) and _is_ours(name)]
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name in a JSON, which anybody may have written, is one that could have been saved here."""
+    stem = name.removeprefix(f"{NATIVE}/")
+    plain = not set(stem) & set("/\\:\0") and not stem.startswith(".")
+    return plain and (stem.endswith(".nii.gz") or name in {_OVERVIEW, JSON_NAME})
 
 
 def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import nibabel as nib
@@ -144,6 +146,141 @@ def test_a_failure_leaves_nothing_and_keeps_an_earlier_result(tmp_path: Path, mo
         with pytest.raises(OutputError):
             explanation(3).save(folder)
     assert {p: p.read_bytes() for p in folder.iterdir()} == kept
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
+
+
+def scan_for_native() -> Scan:
+    return Scan.from_array(np.random.default_rng(1).random((1, 6, 5, 4)), np.diag([-1.0, 1.0, 1.0, 1.0]))
+
+
+def only_gradcam() -> Explanation:
+    """Writes neither fused, nor a standard deviation, nor a mask of valid voxels."""
+    whole = explanation()
+    image = dataclasses.replace(whole.input, valid=torch.ones(SHAPE, dtype=torch.bool))
+    return dataclasses.replace(whole, attributions={"gradcam++": whole.attributions["gradcam++"]}, input=image)
+
+
+def test_no_file_of_an_earlier_explanation_stays(tmp_path: Path) -> None:
+    explanation().save(tmp_path, native=scan_for_native())
+    assert (tmp_path / "native" / "fused_std.nii.gz").exists() and (tmp_path / "valid.nii.gz").exists()
+    files = only_gradcam().save(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == sorted(files)
+
+
+def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
+    (tmp_path / "native").mkdir()
+    foreign = [tmp_path / name for name in ("scan.nii.gz", "lime.nii.gz", "native/mine.nii.gz", ".hidden")]
+    for path in foreign:
+        path.write_text("mine")
+    explanation().save(tmp_path, native=scan_for_native())
+    files = only_gradcam().save(tmp_path)
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == {*files, *foreign}
+    assert all(path.read_text() == "mine" for path in foreign)
+
+
+def test_an_earlier_json_cannot_have_other_files_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    explanation().save(folder)
+    victims = [tmp_path / "a.nii.gz", folder / "notes.txt", folder / ".b.nii.gz"]
+    for path in victims:
+        path.write_text("mine")
+    record = json.loads((folder / "explanation.json").read_text())
+    record["attributions"]["fused"].update(file="../a.nii.gz", std_file="notes.txt", native_file=str(victims[0]))
+    record["attributions"]["gradcam++"].update(std_file=".b.nii.gz", native_file="native/../../a.nii.gz")
+    (folder / "explanation.json").write_text(json.dumps(record))
+    only_gradcam().save(folder)
+    assert all(path.read_text() == "mine" for path in victims)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "another"}', '{"format": "camlime explanation 1"}'])
+def test_an_earlier_json_that_cannot_be_read_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "explanation.json").write_text(text)
+    (tmp_path / "fused.nii.gz").write_text("mine")
+    only_gradcam().save(tmp_path)
+    assert (tmp_path / "fused.nii.gz").read_text() == "mine"
+    assert list(Explanation.load(tmp_path).attributions) == ["gradcam++"]
+
+
+def test_a_folder_is_in_the_way(tmp_path: Path) -> None:
+    only_gradcam().save(tmp_path)
+    (tmp_path / "fused.nii.gz").mkdir()
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match=r"fused\.nii\.gz is a folder") as caught:
+        explanation(3).save(tmp_path)
+    assert "move it away" in caught.value.hint
+    assert contents(tmp_path) == before
+
+
+def test_a_file_is_in_the_way_of_the_native_folder(tmp_path: Path) -> None:
+    only_gradcam().save(tmp_path)
+    (tmp_path / "native").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match="native is a file"):
+        explanation(3).save(tmp_path, native=scan_for_native())
+    assert contents(tmp_path) == before
+
+
+def moves_into_place(target: Path) -> bool:
+    """And not one that is part of writing a volume in the hidden folder."""
+    return ".camlime-" not in str(target) or ".earlier-" in str(target)
+
+
+@pytest.mark.parametrize("broken", [0, 3, 7, 8, 12, 19])
+def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int) -> None:
+    """At each of the moves: what was there goes aside (8 files), what is new comes in (12)."""
+    explanation().save(tmp_path)
+    before = contents(tmp_path)
+    original, count = Path.replace, iter(range(1000))
+
+    def fails_once(self: Path, target: Path) -> Path:
+        if moves_into_place(target) and next(count) == broken:
+            raise PermissionError(13, "Permission denied")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails_once)
+    with pytest.raises(OutputError, match="Permission denied"):
+        explanation(3).save(tmp_path, native=scan_for_native())
+    assert contents(tmp_path) == before
+
+
+def test_what_cannot_be_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation().save(tmp_path)
+    kept = sorted(p.read_bytes() for p in tmp_path.iterdir())
+    original, count = Path.replace, iter(range(1000))
+
+    def breaks(self: Path, target: Path) -> Path:
+        if moves_into_place(target) and next(count) >= 3:
+            raise OSError(5, "Input/output error")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", breaks)
+    with pytest.raises(OutputError, match="put back") as caught:
+        explanation().save(tmp_path)
+    aside = Path(caught.value.hint.removeprefix("earlier files are in "))
+    there = [*tmp_path.iterdir(), *aside.iterdir()]
+    assert sorted(p.read_bytes() for p in there if p.is_file()) == kept
+
+
+def test_ctrl_c_while_moving_keeps_the_earlier_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation().save(tmp_path)
+    before = contents(tmp_path)
+    listener = signal.getsignal(signal.SIGINT)
+    original = Path.replace
+    presses = [signal.SIGINT, signal.SIGINT]
+
+    def pressed(self: Path, target: Path) -> Path:
+        if presses and moves_into_place(target) and self.name == "regions.nii.gz":
+            signal.raise_signal(presses.pop())
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        explanation(3).save(tmp_path)
+    assert contents(tmp_path) == before
+    assert signal.getsignal(signal.SIGINT) is listener
 
 
 def test_output_is_a_file(tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from cli.conftest import FEW
+from cli.conftest import CENTER, FEW
+
+from camlime.errors import ScanError
+from camlime.scan import Scan
 
 Run = Callable[..., Any]
 
@@ -121,3 +127,52 @@ def test_the_disk_is_full(
     result = camlime("explain", volume, "--bundle", bundle, *where, *FEW)
     assert result.exit_code == 8 and "No space left" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "says", "hints"),
+    [
+        ("--point", (-CENTER[0], -CENTER[1], CENTER[2]), "the point (20, -12, -60) mm RAS is outside", "--point-lps"),
+        ("--point-lps", CENTER, "the point (-20, 12, -60) mm LPS is outside", "with --point"),
+        ("--point", (0.125, 900, 0), "the point (0.125, 900, 0) mm RAS is outside", "RAS mm"),
+        ("--point-lps", (0.125, 900, 0), "the point (0.125, 900, 0) mm LPS is outside", "LPS mm"),
+        ("--center-voxel", (-5, 3, 3), "voxel (-5, 3, 3) is outside 0..15, 0..13, 0..11", "from 0"),
+        ("--center-voxel", (1, "nan", 3), "(1, nan, 3) is not a point", "finite"),
+    ],
+)
+def test_a_point_outside_is_quoted_as_it_was_typed(
+    camlime: Run, volume: Path, region_bundle: Path, option: str, typed: tuple[float, ...], says: str, hints: str
+) -> None:
+    result = camlime("classify", volume, "--bundle", region_bundle, option, *typed)
+    assert result.exit_code == 6
+    said, hint = result.stderr.splitlines()
+    assert said.startswith(f"error: {says}") and hint.startswith("hint: ") and hints in hint
+
+
+def test_the_reach_is_told_in_the_frame_that_was_typed(camlime: Run, volume: Path, region_bundle: Path) -> None:
+    low, high = Scan.read(volume).bounds
+    assert np.all(low < high)
+    ras = f"R {low[0]:.1f} to {high[0]:.1f}, A {low[1]:.1f} to {high[1]:.1f}, S {low[2]:.1f} to {high[2]:.1f}"
+    lps = f"L {-high[0]:.1f} to {-low[0]:.1f}, P {-high[1]:.1f} to {-low[1]:.1f}, S {low[2]:.1f} to {high[2]:.1f}"
+    for option, reach in (("--point", ras), ("--point-lps", lps)):
+        said = camlime("classify", volume, "--bundle", region_bundle, option, 0, 999, 0).stderr
+        assert f"which spans {reach}" in said
+
+
+@pytest.mark.parametrize("command", ["explain", "classify", "layers"])
+def test_a_scan_that_is_not_there_is_told_before_the_heavy_imports(tmp_path: Path, command: str) -> None:
+    """In the words of ``Scan.read``."""
+    missing = tmp_path / "nothere.nii.gz"
+    arguments = [command, str(missing), "--bundle", "lung_nodule_ct"]
+    arguments += ["--output", str(tmp_path / "out")] if command == "explain" else []
+    code = (
+        "import sys; from camlime.cli.app import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit as end: print(end.code, [m for m in ('torch', 'monai', 'nibabel') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3 []"
+    with pytest.raises(ScanError) as caught:
+        Scan.read(missing)
+    assert done.stderr.splitlines() == [f"error: {caught.value.message}", f"hint: {caught.value.hint}"]
+    assert not (tmp_path / "out").exists()

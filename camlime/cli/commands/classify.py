@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from camlime.cli import options
-from camlime.cli.places import Place
+from camlime.cli.places import Place, check_scan
 from camlime.cli.reporting import reported
 
 
@@ -28,6 +28,7 @@ def classify(
 ) -> None:
     """Print what the model answers: each class with its probability."""
     place = Place(point, point_lps, center_voxel)
+    check_scan(scan)
     from camlime import pipeline
     from camlime.bundle import Bundle
     from camlime.classifier import select_device

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from camlime.cli import options
-from camlime.cli.places import Place, check_writable
+from camlime.cli.places import Place, check_scan, check_writable
 from camlime.cli.reporting import reported
 
 
@@ -73,6 +73,7 @@ def explain(
     place = Place(point, point_lps, center_voxel)
     if regions is not None and n_regions is not None:
         raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
+    check_scan(scan)
     check_writable(output)
     from camlime.cli.console import stderr
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from camlime.cli import options
-from camlime.cli.places import Place
+from camlime.cli.places import Place, check_scan
 from camlime.cli.reporting import reported
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def layers(
     place = Place(point, point_lps, center_voxel)
     if scan is None and place != Place():
         raise typer.BadParameter("a point needs a scan")
+    if scan is not None:
+        check_scan(scan)
     from camlime.bundle import Bundle
     from camlime.classifier import Classifier
     from camlime.methods.layers import candidate_layers, choose_layer, find_layer
