@@ -43,8 +43,9 @@ def explain_once(scan: Path, bundle: object, point: tuple[float, ...], folder: P
     for name, attribution in explanation.attributions.items():
         stages.seconds[name] = attribution.seconds
     stages.done("explain")
-    methods = sum(a.seconds for a in explanation.attributions.values())
-    stages.seconds["preprocessing, regions, batch size"] = total - methods
+    stages.seconds["evidence"] = sum(evidence.seconds for evidence in explanation.evidence.values())
+    known = stages.seconds["evidence"] + sum(a.seconds for a in explanation.attributions.values())
+    stages.seconds["preprocessing, regions, batch size"] = total - known
     del stages.seconds["explain"]
     explanation.save(folder)
     stages.done("save, with picture")

@@ -39,7 +39,10 @@ REGIONS = 100
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "resnet18-2d-224": (lambda: nets.resnet18(spatial_dims=2, n_input_channels=3, num_classes=2), (3, 224, 224)),
     "densenet121-2d-224": (lambda: nets.DenseNet121(2, 3, 2), (3, 224, 224)),
-    "resnet18-3d-96": (lambda: nets.resnet18(spatial_dims=3, n_input_channels=1, num_classes=2), (1, 96, 96, 96)),
+    "resnet18-3d-96": (
+        lambda: nets.resnet18(spatial_dims=3, n_input_channels=1, num_classes=2, conv1_t_stride=2),
+        (1, 96, 96, 96),
+    ),
     "resnet10-3d-32": (lambda: nets.resnet10(spatial_dims=3, n_input_channels=1, num_classes=2), (1, 32, 32, 32)),
 }
 """The last is for a quick check that the script runs."""
@@ -86,12 +89,12 @@ def plain_passes(case: Case, passes: int, batch_size: int) -> Callable[[], None]
     return run
 
 
-def fastest_batch(case: Case) -> tuple[int, dict[int, float]]:
+def fastest_batch(case: Case, largest: int) -> tuple[int, dict[int, float]]:
     """Milliseconds an image of the plain network by batch size, and the size with the least."""
     device = case.classifier.device
     times: dict[int, float] = {}
     size = 1
-    while size <= LARGEST_BATCH[device.type]:
+    while size <= largest:
         run = plain_passes(case, size, size)
         run()
         times[size] = 1000 * min(seconds(run, device) for _ in range(3)) / size
@@ -115,9 +118,9 @@ def print_peak(name: str, device: str, batch_size: int, passes: int) -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 
-def measure(name: str, device: str, passes: int, repeats: int) -> dict[str, object]:
+def measure(name: str, device: str, passes: int, repeats: int, largest_batch: int | None) -> dict[str, object]:
     tuned = make_case(name, device, None)
-    batch_size, sweep = fastest_batch(tuned)
+    batch_size, sweep = fastest_batch(tuned, largest_batch or LARGEST_BATCH[tuned.classifier.device.type])
     case = make_case(name, device, batch_size)
     plain = plain_passes(case, passes, batch_size)
     lime = Lime(budget=passes)
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS)[:3])
     parser.add_argument("--passes", type=int, default=256, help="even")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--largest-batch", type=int, help="end of the sweep of batch sizes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", choices=list(NETWORKS), help=argparse.SUPPRESS)
@@ -160,7 +164,7 @@ def main() -> None:
     print(f"{'network':20s} device batch tuned {'plain s':>9s} {'LIME s':>9s}   ratio {'peak MB':>8s} {'at 4 N':>8s}")
     rows = []
     for name in arguments.networks:
-        row = measure(name, arguments.device, arguments.passes, arguments.repeats)
+        row = measure(name, arguments.device, arguments.passes, arguments.repeats, arguments.largest_batch)
         rows.append(row)
         print(
             f"{name:20s} {row['device']:>6} {row['batch_size']:5} {row['tuned_batch_size']:5} "
