@@ -1,0 +1,117 @@
+"""Levels of evidence: one way to name, order, number and colour what a map shows, for every place that shows segments.
+
+Maps are continuous; segments, DICOM and label maps need a few classes. There are two label maps: the *evidence* of one
+signed map in disjoint bands, and whether two methods *agree* about a voxel. A voxel can be in both. The numbers are
+the labels, on disk and in every export, and never change their meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+STRONG_SHARE = 0.5
+"""Of the map's largest magnitude: evidence from here on is strong."""
+
+MODERATE_SHARE = 0.25
+"""Of the map's largest magnitude: below this there is no evidence to speak of."""
+
+CONFIDENCE = 0.95
+"""Where a map knows its standard deviation, a voxel has a level only if its sign is certain to this degree."""
+
+LabelMap = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One class of evidence.
+
+    Args:
+        label: its number in label maps.
+        key: its name in files.
+        name: its name on screens.
+        meaning: one sentence for the reader.
+        colour: red, green, blue, 0 to 255; warm speaks for the class, blue against it, as in the maps.
+    """
+
+    label: int
+    key: str
+    name: str
+    meaning: str
+    colour: tuple[int, int, int]
+
+
+STRONG_FOR = Level(
+    1,
+    "strong_for",
+    "Strong evidence for",
+    "At least half of the map's largest magnitude, for the class.",
+    (250, 200, 70),
+)
+MODERATE_FOR = Level(
+    2, "moderate_for", "Moderate evidence for", "A quarter to a half of the largest magnitude, for the class.",
+    (214, 96, 40),
+)  # fmt: skip
+AGAINST = Level(
+    3, "against", "Evidence against", "At least a quarter of the largest magnitude, against the class.", (70, 170, 225)
+)
+AGREEMENT = Level(4, "agreement", "Methods agree", "Grad-CAM and LIME both point the same way here.", (0, 158, 115))
+CONFLICT = Level(5, "conflict", "Methods conflict", "Grad-CAM and LIME point opposite ways here.", (204, 80, 165))
+
+EVIDENCE_LEVELS = (STRONG_FOR, MODERATE_FOR, AGAINST)
+AGREEMENT_LEVELS = (AGREEMENT, CONFLICT)
+LEVELS = (*EVIDENCE_LEVELS, *AGREEMENT_LEVELS)
+
+
+def evidence_levels(
+    values: NDArray[np.floating], valid: NDArray[np.bool_], *, std: NDArray[np.floating] | None = None
+) -> LabelMap:
+    """The bands of a signed map: 1 strong for, 2 moderate for, 3 against, 0 none.
+
+    Args:
+        values: the map, shape ``(*S,)``; positive speaks for the class.
+        valid: voxels that padding did not make up, ``(*S,)``; others are 0.
+        std: the map's standard deviation, where known: a voxel whose sign is not certain is 0.
+
+    Example:
+        >>> evidence_levels(np.array([1.0, 0.3, 0.1, -0.6]), np.ones(4, dtype=bool)).tolist()
+        [1, 2, 0, 3]
+    """
+    share = _share(values, valid)
+    labels = np.zeros(values.shape, dtype=np.uint8)
+    labels[share >= MODERATE_SHARE] = MODERATE_FOR.label
+    labels[share >= STRONG_SHARE] = STRONG_FOR.label
+    labels[share <= -MODERATE_SHARE] = AGAINST.label
+    if std is not None:
+        labels[np.abs(values) < norm.ppf(0.5 + CONFIDENCE / 2) * std] = 0
+    return labels
+
+
+def agreement_levels(cam: NDArray[np.floating], lime: NDArray[np.floating], valid: NDArray[np.bool_]) -> LabelMap:
+    """Where two signed maps both have something to say: 4 the same way, 5 opposite ways, 0 elsewhere.
+
+    Args:
+        cam: shape ``(*S,)``.
+        lime: shape ``(*S,)``.
+        valid: voxels that padding did not make up, ``(*S,)``.
+
+    Example:
+        >>> agreement_levels(np.array([1.0, -1.0, 0.1]), np.array([2.0, 2.0, 2.0]), np.ones(3, dtype=bool)).tolist()
+        [4, 5, 0]
+    """
+    one, two = _share(cam, valid), _share(lime, valid)
+    both = (np.abs(one) >= MODERATE_SHARE) & (np.abs(two) >= MODERATE_SHARE)
+    labels = np.zeros(cam.shape, dtype=np.uint8)
+    labels[both & (one * two > 0)] = AGREEMENT.label
+    labels[both & (one * two < 0)] = CONFLICT.label
+    return labels
+
+
+def _share(values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The values as shares of the largest magnitude over valid voxels; 0 elsewhere, and everywhere for an empty map."""
+    inside = np.where(valid, values, 0.0).astype(np.float64)
+    largest = float(np.abs(inside).max(initial=0.0))
+    return inside / largest if largest > 0 else inside

@@ -1,0 +1,56 @@
+import numpy as np
+
+from camlime.levels import (
+    AGAINST,
+    AGREEMENT,
+    CONFLICT,
+    LEVELS,
+    MODERATE_FOR,
+    STRONG_FOR,
+    agreement_levels,
+    evidence_levels,
+)
+
+EVERYWHERE = np.ones(6, dtype=bool)
+
+
+def test_each_label_key_name_and_colour_is_used_once():
+    for of in (
+        lambda level: level.label,
+        lambda level: level.key,
+        lambda level: level.name,
+        lambda level: level.colour,
+    ):
+        assert len({of(level) for level in LEVELS}) == len(LEVELS)
+    assert [level.label for level in LEVELS] == [1, 2, 3, 4, 5]
+
+
+def test_bands_are_shares_of_the_largest_magnitude_of_either_sign():
+    values = np.array([2.0, -4.0, 1.0, 0.99, -0.99, 0.0])
+    expected = [STRONG_FOR.label, AGAINST.label, MODERATE_FOR.label, 0, 0, 0]
+    assert evidence_levels(values, EVERYWHERE).tolist() == expected
+    assert evidence_levels(1000 * values, EVERYWHERE).tolist() == expected
+
+
+def test_an_empty_map_has_no_level():
+    assert not evidence_levels(np.zeros(6), EVERYWHERE).any()
+    assert not agreement_levels(np.zeros(6), np.ones(6), EVERYWHERE).any()
+
+
+def test_padding_has_no_level_and_sets_no_scale():
+    valid = np.array([True, True, False, False, False, False])
+    labels = evidence_levels(np.array([1.0, 0.3, 100.0, -100.0, 1.0, 1.0]), valid)
+    assert labels.tolist() == [STRONG_FOR.label, MODERATE_FOR.label, 0, 0, 0, 0]
+
+
+def test_a_sign_that_is_not_certain_has_no_level():
+    values = np.array([1.0, 1.0, -1.0, -1.0, 0.4, 0.4])
+    std = np.array([0.5, 0.52, 0.5, 0.52, 0.2, 0.21])
+    assert evidence_levels(values, EVERYWHERE, std=std).tolist() == [1, 0, 3, 0, 2, 0]
+
+
+def test_methods_agree_or_conflict_by_sign_whatever_their_units():
+    cam = np.array([1.0, -1.0, 1.0, 0.2, 0.0, -0.5])
+    lime = 1e-6 * np.array([1.0, -1.0, -1.0, 1.0, 1.0, 0.5])
+    expected = [AGREEMENT.label, AGREEMENT.label, CONFLICT.label, 0, 0, CONFLICT.label]
+    assert agreement_levels(cam, lime, EVERYWHERE).tolist() == expected
