@@ -102,11 +102,13 @@ class Listeners:
     Args:
         on_progress: after each batch.
         on_attribution: when a method is done.
+        on_draft: after each batch of LIME and fused, with the method's name and a function that makes its map so far.
         cancelled: asked between batches; ``True`` ends the work with what is there.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_attribution: Callable[[Attribution], None] = lambda attribution: None
+    on_draft: Callable[[str, Callable[[], Attribution]], None] = lambda method, draft: None
     cancelled: Callable[[], bool] = lambda: False
 
 
@@ -164,6 +166,7 @@ def explain(
         baseline,
         seed=wanted.seed,
         on_progress=heard.on_progress,
+        on_draft=heard.on_draft,
         cancelled=heard.cancelled,
     )
     budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
