@@ -28,7 +28,7 @@ CANCEL_SECONDS = 0.7
 EXPORT_SECONDS = 5.0
 """How long a shutdown waits for an export, so that nothing half-written is left in the user's folder."""
 
-UNSTOPPABLE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 """After this long a cancelled request that has not ended costs the engine its life."""
 
 _FINAL = frozenset({"result", "error", "cancelled"})
@@ -51,6 +51,7 @@ class Front:
         requests: what the client writes.
         events: what the client reads.
         parent: a process whose end is the worker's end.
+        patience: seconds after which an engine that does not end a cancelled request is killed.
         start_engine: starts an engine, given the function that it reports to.
     """
 
@@ -60,11 +61,13 @@ class Front:
         events: IO[bytes],
         *,
         parent: int | None = None,
+        patience: float = PATIENCE_SECONDS,
         start_engine: Callable[[Callable[[str, Any], None]], EngineProcess] = EngineProcess,
     ) -> None:
         self._requests = requests
         self._writer = Writer(events)
         self._parent = parent
+        self._patience = patience
         self._start_engine = start_engine
         self._inbox: queue.Queue[tuple[Any, ...]] = queue.Queue(maxsize=1000)
         self._engine: EngineProcess | None = None
@@ -282,7 +285,7 @@ class Front:
         job = self._running
         if job is not None and job.cancelled_at is not None and now >= job.cancelled_at:
             self._running = None
-            self._engine_busy_until = now + UNSTOPPABLE_SECONDS
+            self._engine_busy_until = now + self._patience
             self._cancelled(job)
         if self._engine_busy_until is not None and now >= self._engine_busy_until and self._engine is not None:
             self._engine.kill()
