@@ -21,6 +21,7 @@ CENTER = (-20.0, 12.0, -60.0)
 PATIENT = 90.0
 """Seconds that a test waits for an event at most; on a busy machine an engine may take long to import."""
 
+ROOT = Path(__file__).parents[2]
 FINAL = {"result", "error", "cancelled"}
 
 
@@ -75,6 +76,12 @@ class Talk:
         assert found["event"] == "error", found
         return found
 
+    @property
+    def engine_pid(self) -> int:
+        """Of the engine that was ready last."""
+        pid: int = [event for event in self.heard if event["event"] == "ready"][-1]["pid"]
+        return pid
+
     def of(self, name: str) -> list[Event]:
         """What was heard of a request."""
         return [event for event in self.heard if event.get("id") == name]
@@ -89,7 +96,7 @@ def started(**settings: Any) -> Talk:
 @pytest.fixture(scope="session")
 def talk() -> Iterator[Talk]:
     """One worker for all tests that leave it well; its engine is ready."""
-    talk = started(arguments=["--patience", "1"], environment={"OMP_NUM_THREADS": "1"})
+    talk = started(arguments=["--patience", "4"], environment={"OMP_NUM_THREADS": "1"})
     talk.until("ready")
     yield talk
     talk.client.close()

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from support.blob_bundle import write_blob_bundle
 from typer.testing import CliRunner
 from worker.conftest import Talk, with_code
 
@@ -199,3 +201,17 @@ def test_prints_of_libraries_do_not_break_the_protocol(talk: Talk, volume: Path,
     log = talk.client.log()
     assert "noise-python" in log and "noise-descriptor" in log and "noise-child" in log
     assert "not an event" not in log
+
+
+def test_a_picture(talk: Talk, tmp_path: Path) -> None:
+    pixels = np.full((24, 32, 3), 30, dtype=np.uint8)
+    pixels[6:14, 18:26] = 250
+    Image.fromarray(pixels).save(tmp_path / "spot.png")
+    scale = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": 0, "a_max": 255, "b_min": 0.0, "b_max": 1.0}
+    spots = write_blob_bundle(tmp_path / "spots", (32, 24), channels=3, steps=[scale])
+    quick = {**FEW, "evidence_budget": 0}
+    result = talk.ask("explain", scan=tmp_path / "spot.png", bundle=spots, folder=tmp_path / "run", settings=quick)
+    assert result["shape"] == [32, 24] and loaded(result["input"]["image"]).shape == (3, 32, 24)
+    assert np.shape(result["affine_ras"]) == (4, 4)
+    values = loaded(result["maps"]["fused"]["values"])
+    assert values.shape == (32, 24) and values[18:26, 6:14].mean() > values.mean()
