@@ -77,7 +77,9 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     explanation = explain(
         ready.scan,
         ready.bundle,
-        listeners=Listeners(heard, previews.done, previews.draft, task.cancelled),
+        listeners=Listeners(
+            on_progress=heard, on_attribution=previews.done, on_draft=previews.draft, cancelled=task.cancelled
+        ),
         prepared=ready.prepared,
         class_name=explained,
         point=request.get("point"),

@@ -56,9 +56,6 @@ class Kept(Generic[Value]):
         """The value that is kept, if it is."""
         return self._values.get(key)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
-
     def clear(self) -> None:
         """Let go of all."""
         self._values.clear()
@@ -86,7 +83,6 @@ class Speed:
     """Seconds a pass takes; as measured on one batch, later as seen in explanations, which do more than passes."""
 
     seconds_per_pass: float
-    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,11 +134,12 @@ class Warm:
         bundle_key = _bundle_key(name, trust)
         bundle = self.bundle(name, trust_code=trust)
         classifier_key = (bundle_key, device, amp, batch_size)
-        if classifier_key not in self._classifiers:
-            torch.cuda.empty_cache()
-        classifier = self._classifiers.get(
-            classifier_key, lambda: classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
-        )
+
+        def on_device() -> Classifier:
+            torch.cuda.empty_cache()  # of the model that had to go
+            return classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
+
+        classifier = self._classifiers.get(classifier_key, on_device)
         task.stage("reading")
         asked, series = request.get("scan"), request.get("series")
         scan = self.scan(asked, series) if asked is not None else None
