@@ -102,11 +102,11 @@ class Front:
     def _read(self) -> None:
         for line in read_lines(self._requests, longest=LONGEST_LINE):
             self._inbox.put(("line", line))
-        self._inbox.put(("gone",))
+        self._inbox.put(("input ended",))
 
     def _watch(self, parent: int) -> None:
         wait_for_end_of(parent)
-        self._inbox.put(("gone",))
+        self._inbox.put(("parent gone",))
 
     def _step(self) -> None:
         try:
@@ -115,7 +115,7 @@ class Front:
             what, details = "deadline", []
         if what == "line":
             self._hear(details[0])
-        elif what == "gone":
+        elif what == "parent gone" or (what == "input ended" and not self._ending):
             raise BrokenPipeError
         elif what == "engine" and details[0] is self._run_of_engine:
             self._hear_engine(*details[1:])
@@ -174,10 +174,10 @@ class Front:
             return
         self._emit("accepted", name, request=request["request"], waiting=len(there))
         self._waiting.append(_Job(name, request))
-        if self._engine is None:
-            self._start("first start")
         if not self._ready:
             self._emit("progress", name, stage="starting", done=0, total=0, seconds_left=None)
+        if self._engine is None:
+            self._start("first start")
 
     def _cancel(self, name: str | int) -> None:
         job = self._running

@@ -215,3 +215,21 @@ def test_a_picture(talk: Talk, tmp_path: Path) -> None:
     assert np.shape(result["affine_ras"]) == (4, 4)
     values = loaded(result["maps"]["fused"]["values"])
     assert values.shape == (32, 24) and values[18:26, 6:14].mean() > values.mean()
+
+
+def test_a_slice_of_a_volume(talk: Talk, tmp_path: Path) -> None:
+    """An oblique plane comes back as the plane that it was, resized and flipped as the bundle's input is."""
+    steps = [
+        {"_target_": "Resized", "keys": "image", "spatial_size": [16, 12]},
+        {"_target_": "Flipd", "keys": "image", "spatial_axis": 0},
+    ]
+    flat = write_blob_bundle(tmp_path / "flat", (16, 12), steps=steps)
+    plane = np.array([[0, 0, 2.0, 5], [0.9, -0.8, 0, 7], [1.2, 0.6, 0, -3], [0, 0, 0, 1]])
+    pixels = np.random.default_rng(0).random((1, 32, 24)).astype(np.float32)
+    np.save(tmp_path / "plane.npy", pixels)
+    scan = {"array": str(tmp_path / "plane.npy"), "affine_ras": plane.tolist()}
+    settings = {**FEW, "evidence_budget": 0, "methods": ["gradcam"]}
+    result = talk.ask("explain", scan=scan, bundle=flat, folder=tmp_path / "run", settings=settings)
+    # voxel i of the input is at 2 (15 - i) + 0.5 of the plane's first axis, j at 2 j + 0.5 of its second
+    to_plane = np.array([[-2.0, 0, 0, 30.5], [0, 2, 0, 0.5], [0, 0, 1, 0], [0, 0, 0, 1]])
+    np.testing.assert_allclose(result["affine_ras"], plane @ to_plane, atol=1e-6)

@@ -147,7 +147,7 @@ def answer_export(task: Task, warm: Warm) -> Answer:
     if done is None:
         raise RequestError(
             f"there is no explanation {request['explanation']!r} to export",
-            hint="the last 4 are kept while the engine runs: explain the scan again",
+            hint="only the last ones are kept, and only while the engine runs: explain the scan again",
         )
     native = None
     if request.get("native_grid", False):
