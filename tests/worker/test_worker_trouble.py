@@ -85,6 +85,10 @@ def test_a_worker_that_is_killed_is_a_message_and_can_be_started_again(
     talk: Talk, volume: Path, slow_bundle: Path, tmp_path: Path
 ) -> None:
     case = {"scan": volume, "bundle": slow_bundle, "trust_code": True}
+    spawning = with_code(tmp_path / "spawning", prepare="(os.spawnlp(os.P_NOWAIT, 'sleep', 'sleep', '10000'), x)[1]")
+    talk.ask("classify", **{**case, "bundle": spawning})
+    grandchildren = children(talk.engine_pid)
+    assert grandchildren or sys.platform != "linux"
     name = talk.client.send("explain", **case, folder=tmp_path / "run", settings={"budget": 10**6})
     waiting = talk.client.send("classify", **case)
     talk.until("preview", name)
@@ -96,7 +100,7 @@ def test_a_worker_that_is_killed_is_a_message_and_can_be_started_again(
     ended = talk.client.wait(PATIENT)
     assert ended is not None and ended["event"] == "ended" and ended["code"] == -9 and not ended["expected"]
     assert not talk.client.running
-    wait_until_gone(*pids)
+    wait_until_gone(*pids, *grandchildren)
     with pytest.raises(RuntimeError, match="start it"):
         talk.client.send("status")
     talk.client.start()
@@ -227,6 +231,17 @@ def test_a_worker_that_hangs_is_killed_after_the_grace() -> None:
         assert event["event"] == "error" and event["kind"] == "crashed"
     assert event is not None and event["expected"] and event["code"] == -9
     wait_until_gone(*engines)
+
+
+def test_a_worker_of_another_protocol() -> None:
+    """What it says that is no event is for the log."""
+    code = 'import sys; print(\'welcome\'); print(\'{"event": "hello", "protocol": 99}\', flush=True); sys.stdin.read()'
+    client = WorkerClient([sys.executable, "-c", code])
+    client.start()
+    error, ended = client.wait(PATIENT), client.wait(PATIENT)
+    assert error is not None and error["kind"] == "protocol" and "protocol 99" in error["message"]
+    assert ended is not None and ended["event"] == "ended" and ended["expected"] and not client.running
+    assert "not an event" in client.log()
 
 
 def test_a_program_that_is_not_there() -> None:
