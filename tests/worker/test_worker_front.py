@@ -105,6 +105,9 @@ def test_a_shutdown_keeps_what_there_is(start: Start, input_ends: bool) -> None:
     worker.send(request="explain", id=1, scan=HERE, bundle="b", folder=HERE)
     worker.send(request="describe", id=2, bundle="b")
     worker.until("preview")
+    worker.send(request="explain", id=1, no="such field")
+    twice = worker.until("error")
+    assert twice["id"] is None and "already" in twice["message"], "request 1 has not ended"
     worker.send(request="shutdown")
     if input_ends:
         worker.requests.close()
@@ -140,7 +143,7 @@ def test_an_engine_that_ends_while_idle_is_started_with_the_next_request(start: 
     worker.send(request="status")
     assert worker.until("status")["engine"] == "stopped"
     worker.send(request="describe", id=2, bundle="b")
-    assert worker.until("starting")["reason"] == "first start"
+    assert worker.until("starting")["reason"] == "needed"
     assert worker.until("result")["id"] == 2
 
 
