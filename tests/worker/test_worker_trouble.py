@@ -244,6 +244,28 @@ def test_a_worker_of_another_protocol() -> None:
     assert "not an event" in client.log()
 
 
+def test_a_restart_does_not_wait_for_the_end_of_the_old_worker(tmp_path: Path) -> None:
+    code = (
+        "import json, os, sys, time\n"
+        "print(json.dumps({'event': 'hello', 'protocol': 1, 'pid': os.getpid()}), flush=True)\n"
+        f"sys.stdin.read(); time.sleep(60 if not os.path.exists({str(tmp_path / 'second')!r}) else 0)"
+    )
+    client = WorkerClient([sys.executable, "-S", "-c", code])
+    client.start()
+    first = client.wait(PATIENT)
+    lost = client.send("describe", bundle="b")
+    client.close(grace=0.5)
+    (tmp_path / "second").touch()
+    client.start()
+    events = [client.wait(PATIENT), client.wait(PATIENT)]
+    assert first is not None and all(event is not None for event in events)
+    by_kind = {event["event"]: event for event in events if event is not None}
+    assert by_kind["hello"]["pid"] != first["pid"] and by_kind["error"]["id"] == lost
+    client.close()
+    ended = client.wait(PATIENT)
+    assert ended is not None and ended["event"] == "ended" and ended["expected"]
+
+
 def test_a_program_that_is_not_there() -> None:
     with pytest.raises(OSError):
         WorkerClient("/no/such/python").start()
