@@ -17,6 +17,7 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
+from camlime.domain import domain_doubts
 from camlime.errors import RequestError
 from camlime.evidence import Evidence, Remake, measure, scoring_baselines
 from camlime.explanation import Explanation, Prediction, leading
@@ -183,6 +184,7 @@ def explain(
     baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
+    doubts = domain_doubts(read_bundle, classifier, model_input)
     explained = wanted.class_name or prediction.class_name
     case = Case(
         classifier,
@@ -211,7 +213,7 @@ def explain(
         agreement=runner.agreement,
         evidence=examiner.done,
         provenance=_provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
-        warnings=_warnings(read_bundle, runner, examiner, model_input),
+        warnings=(*doubts, *_warnings(read_bundle, runner, examiner, model_input)),
         complete=complete,
     )
 

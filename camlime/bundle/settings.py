@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from camlime.bundle.slice_settings import DomainSettings, SequenceSettings, parse_domain, parse_sequence, parse_slices
 from camlime.errors import BundleError
 
 SETTINGS_FILE = "configs/explain.json"
@@ -43,6 +44,9 @@ class ExplainSettings:
         n_regions: how many supervoxels; ``None`` for the engine's default.
         budget: network passes in all; ``None`` for the engine's default.
         demo_phantom: the phantom that demonstrates this bundle.
+        slices: by plane, where the axes of the images that a 2D bundle takes point in the patient.
+        domain: how to tell what is unlike the training data; ``None`` where the bundle cannot.
+        sequence: what the training data are, to warn of anything else.
 
     Example:
         >>> ExplainSettings.parse({"methods": ["gradcam"], "field_of_view_mm": 40}).field_of_view_mm
@@ -57,6 +61,9 @@ class ExplainSettings:
     n_regions: int | None = None
     budget: int | None = None
     demo_phantom: NamedOptions | None = None
+    slices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    domain: DomainSettings | None = None
+    sequence: SequenceSettings | None = None
 
     @classmethod
     def parse(cls, block: object, *, file: str = SETTINGS_FILE) -> ExplainSettings:
@@ -138,4 +145,7 @@ _PARSERS: dict[str, Callable[[Any], object]] = {
     "n_regions": _count,
     "budget": _count,
     "demo_phantom": _named,
+    "slices": parse_slices,
+    "domain": parse_domain,
+    "sequence": parse_sequence,
 }

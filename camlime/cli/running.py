@@ -14,6 +14,7 @@ from camlime.cli.console import stderr, stdout
 from camlime.cli.interrupts import Interrupts
 from camlime.cli.places import Place
 from camlime.cli.progress import Watch
+from camlime.cli.slicing import Slicing, explain_and_save_slices
 from camlime.explanation import Explanation
 from camlime.pipeline import checked_methods, explain
 from camlime.scan import Scan
@@ -33,6 +34,7 @@ class Request:
         trust_code: let the bundle run code.
         quiet: print the files only.
         settings: fields of :class:`camlime.pipeline.Settings`.
+        slicing: which slices of a volume, for a 2D bundle.
     """
 
     scan: Path
@@ -44,6 +46,7 @@ class Request:
     trust_code: bool = False
     quiet: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    slicing: Slicing = field(default_factory=Slicing)
 
 
 def explain_and_save(request: Request) -> list[Path]:
@@ -67,6 +70,9 @@ def explain_and_save(request: Request) -> list[Path]:
         with stderr().busy("reading scan and bundle", quiet=request.quiet):
             scan = Scan.read(request.scan, series=request.series)
             bundle = Bundle.load(request.bundle, trust_code=request.trust_code)
+        if request.slicing.needed(bundle, scan):
+            interrupts.soften()
+            return explain_and_save_slices(request, scan, bundle, interrupts)
         point = request.place.in_ras(scan)
         interrupts.soften()
         with Watch(interrupts, quiet=request.quiet) as watch:
