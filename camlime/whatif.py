@@ -17,11 +17,10 @@ from torch import Tensor
 
 from camlime.bundle import Bundle, NamedOptions
 from camlime.bundle.model_input import ModelInput
-from camlime.classifier import Classifier
 from camlime.errors import RegionsError
 from camlime.explanation import Prediction
 from camlime.masking import make_baseline
-from camlime.pipeline import focus, prediction_from
+from camlime.pipeline import classifier_of, focus, prediction_from
 from camlime.region_source import labels_from_file
 from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
@@ -122,13 +121,7 @@ def what_if(
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
     part, name = marked(mask, label, read_scan, model_input)
     images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
-    classifier = Classifier(
-        read_bundle.network,
-        class_names=read_bundle.class_names,
-        activation=read_bundle.activation,
-        device=device,
-        inferer=read_bundle.inferer,
-    )
+    classifier = classifier_of(read_bundle, device=device)
     logits = classifier.logits(images)
     odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
     predictions = [prediction_from(classifier, row) for row in logits]
