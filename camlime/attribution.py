@@ -23,14 +23,14 @@ class Attribution:
         std: shape ``(*S,)``, float32, one standard deviation in the units of ``values``; ``None`` where not known.
         region_weights: shape ``(d,)``: log-odds that each region of the reported segmentation adds by being there.
         region_std: shape ``(d,)``: their standard errors.
-        region_covariance: shape ``(d, d)``: their covariance, where the method knows it; not saved.
-        structure_std: shape ``(s,)``: standard errors of the sums of weights over each structure's parts, where regions
-            are parts of structures.
         forward_passes: images that went forward through the network for it.
         backward_passes: images that went backward.
         seconds: wall time.
         target_layer: the layer a CAM was taken from.
         parameters: what it was made with and what it noted, JSON-serialisable.
+        region_covariance: shape ``(d, d)``: their covariance, where the method knows it; not saved.
+        structure_std: shape ``(s,)``: standard errors of the sums of weights over each structure's parts, where regions
+            are parts of structures.
     """
 
     method: str
@@ -38,10 +38,10 @@ class Attribution:
     std: NDArray[np.float32] | None = None
     region_weights: FloatArray | None = None
     region_std: FloatArray | None = None
-    region_covariance: FloatArray | None = field(default=None, repr=False)
-    structure_std: FloatArray | None = None
     forward_passes: int = 0
     backward_passes: int = 0
     seconds: float = 0.0
     target_layer: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    region_covariance: FloatArray | None = field(default=None, repr=False)
+    structure_std: FloatArray | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from camlime.evidence.curves import Curve, MapCurves
 from camlime.evidence.records import Evidence
-from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
+from camlime.overview.colours import AGAINST, FOR, INK, MUTED, RULE, VERDICT_COLOURS
 from camlime.overview.header import SMALL, Block, note
 from camlime.overview.page import LINE, Page, Typesetter
 from camlime.overview.words import areas_in_words, clean, method_title, verdict_in_words
@@ -22,19 +22,16 @@ LIMITS = 0.34
 GAP = 0.22
 IN_A_ROW = 2
 
-_COLOURS = {True: GREEN, False: RED, None: AMBER}
 _KEY = (("most relevant first", FOR), ("least relevant first", AGAINST), ("random order", MUTED))
 
 
 def evidence_blocks(evidence: Mapping[str, Evidence], width: float, types: Typesetter) -> list[Block]:
-    """A verdict and the curves for each map that was examined; nothing for the others."""
-    blocks = []
+    """A verdict and the curves for the map that was examined first; the verdicts on the others stand beside them."""
     for method, found in evidence.items():
         badge = f"{method_title(method)}: {verdict_in_words(found)}"
-        blocks.append(note(badge, _COLOURS[found.supported], in_words(found), width, types))
-        if found.baselines:
-            blocks.append(_curves(found, width, types))
-    return blocks
+        blocks = [note(badge, VERDICT_COLOURS[found.supported], in_words(found), width, types)]
+        return [*blocks, _curves(found, width, types)] if found.baselines else blocks
+    return []
 
 
 def _curves(evidence: Evidence, width: float, types: Typesetter) -> Block:
