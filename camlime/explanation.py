@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,11 @@ class Explanation:
             rows.append(row)
         return rows
 
-    def save(self, folder: str | Path, *, native: Scan | None = None) -> list[Path]:
+    def save(self, folder: str | Path, *, native: Scan | None = None, also: Sequence[Path] = ()) -> list[Path]:
         """Write everything to a folder; see :func:`camlime.saving.save_explanation`."""
         from camlime.saving import save_explanation
 
-        return save_explanation(self, Path(folder), native=native)
+        return save_explanation(self, Path(folder), native=native, also=also)
 
     @staticmethod
     def load(folder: str | Path) -> Explanation:

@@ -7,6 +7,8 @@ same folder named is gone afterwards, or all still there after a failure.
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from camlime.staging import JSON_NAME, staged
 _OVERVIEW = "overview.png"
 
 
-def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | None = None) -> list[Path]:
+def save_explanation(
+    explanation: Explanation, folder: Path, *, native: Scan | None = None, also: Sequence[Path] = ()
+) -> list[Path]:
     """Write an explanation to a folder, which is made if it is not there, in place of an earlier one.
 
     Every file that the earlier ``explanation.json`` names goes, also those that the new one does not write; other files
@@ -36,9 +40,10 @@ def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | N
         folder: where to.
         native: the scan; if given, maps (trilinear) and regions (nearest neighbour) are also written on its grid, in
             ``native/``.
+        also: files from elsewhere to put into the folder with it, under their own names.
 
     Returns:
-        The files, ``explanation.json`` first.
+        The files, ``explanation.json`` first, those from elsewhere left out.
 
     Raises:
         OutputError: it cannot be written; nothing new is left behind, and an earlier explanation stays as it was.
@@ -48,6 +53,8 @@ def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | N
         if native is not None:
             (stage / NATIVE).mkdir()
             names += _write_native(explanation, native, stage)
+        for path in also:
+            shutil.copyfile(path, stage / path.name)
         draw_overview(explanation, stage / _OVERVIEW)
         record = record_of(explanation, native=native is not None)
         (stage / JSON_NAME).write_text(json.dumps(plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")

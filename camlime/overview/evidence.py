@@ -39,7 +39,7 @@ def _curves(evidence: Evidence, width: float, types: Typesetter) -> Block:
     wide = (width - GAP * (IN_A_ROW - 1)) / IN_A_ROW
     high = 0.16 + CHART_HEIGHT + 0.16
     lines = {name: types.wrap(f"Area between: {areas_in_words(evidence, name)}", wide, 6.5, most=2) for name in names}
-    row = high + 2 * 6.5 * LINE + 0.1
+    row = high + max(len(said) for said in lines.values()) * 6.5 * LINE
     charts = [
         _Charts(
             evidence.baselines[name].curves,

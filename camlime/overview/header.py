@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,7 +84,8 @@ def agreement_note(explanation: Explanation, width: float, types: Typesetter) ->
     if explanation.agreement is None:
         return []
     badge = explanation.agreement.badge
-    said = [agreement_in_words(explanation.agreement), agreement_in_numbers(explanation.agreement)]
+    numbers = re.sub(r"(?<!\w)-(?=\d)", "−", agreement_in_numbers(explanation.agreement))
+    said = [agreement_in_words(explanation.agreement), numbers]
     return [note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types)]
 
 

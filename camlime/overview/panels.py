@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from camlime.explanation import Explanation
 from camlime.overview.colours import INK, MUTED, RED, grey_window
 from camlime.overview.layout import CAPTION, Place, arrange
-from camlime.overview.page import Page, Typesetter
+from camlime.overview.page import LINE, Page, Typesetter
 from camlime.overview.planes import Plane, Slicer
-from camlime.overview.rows import BAR_WIDTH, LABEL_WIDTH, Layer, draw_colour_bar, draw_words, rows_of
+from camlime.overview.rows import BAR_WIDTH, LABEL_WIDTH, Layer, Row, draw_colour_bar, draw_words, rows_of
+from camlime.overview.words import clean, method_title
 
 ROW_GAP = 0.12
 COLUMN_GAP = 0.3
@@ -25,10 +27,11 @@ MOST_ROWS = 7
 TICK, INSET = 0.1, 0.09
 NARROWEST_WITH_BAR = 0.7
 ROOM_FOR_LETTERS = 0.36
+ROOM_FOR_LEGEND = 1.6
 NARROWEST = 0.9
 """Inches of the column of standard deviations."""
 
-SPREAD_TITLE = "± 1 s.d."
+SPREAD_TITLE = "± one standard deviation"
 DIMMED = 0.8
 """Brightness of the scan below a map, so that colours show on white anatomy too."""
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -59,6 +62,7 @@ class Panels:
         channels = given.image.shape[0]
         several = "what the network saw" if channels == 1 else f"channel 1 of {channels}"
         self._rows = rows_of(explanation, "colour" if _is_colour(explanation) else several)
+        self._said = _legend_of(explanation, self._rows)
         image = grey_window(given.image.numpy(), self._valid)
         self._image = image if _is_colour(explanation) else image[:1]
         self._columns = 1 if len(self._rows) <= MOST_ROWS else 2
@@ -90,18 +94,30 @@ class Panels:
                     _letters(page, place, *at)
             if number == 0:
                 self._scale_bar(page, self._layout.places[0], start, top)
+                self._legend(page, start + self._layout.width + 0.2, top, types)
             if row.shown is not None:
                 draw_colour_bar(page, start + self._layout.width + 0.12, top, self._layout.height, row.shown, types)
             if row.spread is not None:
-                self._spread(page, start + self._layout.width + BAR_WIDTH, top, row.spread, types)
+                titled = line == 0 or self._rows[number - 1].spread is None
+                self._spread(page, start + self._layout.width + BAR_WIDTH, top, row.spread, types, titled=titled)
 
-    def _spread(self, page: Page, x: float, y: float, layer: Layer, types: Typesetter) -> None:
-        """The first slice of a standard deviation, and its colours."""
+    def _legend(self, page: Page, x: float, y: float, types: Typesetter) -> None:
+        """How to read the rows, where the scan's row leaves room for it."""
+        room = self._spread_width + BAR_WIDTH
+        for said in self._said if room > ROOM_FOR_LEGEND else ():
+            for line in types.wrap(said, room, 7.0):
+                page.text(x, y + 0.09, line, 7.0, colour=MUTED)
+                y += 7.0 * LINE
+            y += 0.04
+
+    def _spread(self, page: Page, x: float, y: float, layer: Layer, types: Typesetter, *, titled: bool) -> None:
+        """The first slice of a standard deviation, and its colours; a title where none stands above it."""
         place = self._layout.places[0]
         left = x + (self._spread_width - place.width) / 2
+        if titled:
+            said = types.fit(SPREAD_TITLE, self._spread_width + BAR_WIDTH - 0.1, 7.0)
+            page.text(x, y - 0.07, said, 7.0, colour=MUTED)
         self._picture(page.axes(left, y + place.y, place.width, place.height), place.plane, layer)
-        said = types.fit(SPREAD_TITLE, place.width - 0.1, 6.5)
-        page.letter(left + 0.06, y + place.y + 0.09, said, size=6.5, ha="left")
         draw_colour_bar(page, x + self._spread_width + 0.12, y, self._layout.height, layer, types)
 
     def _picture(
@@ -136,6 +152,16 @@ class Panels:
         page.box(x - long - 0.01, y - 0.02, long + 0.02, 0.04, "black")
         page.box(x - long, y - 0.01, long, 0.02, "white")
         page.letter(x, y - 0.09, f"{length} {'mm' if self._in_patient else 'px'}", size=6.5, ha="right")
+
+
+def _legend_of(explanation: Explanation, rows: Sequence[Row]) -> list[str]:
+    """How to read the rows, a sentence each."""
+    said = [f"Warm colours speak for {clean(explanation.explained_class)}, blue ones against it."]
+    if explanation.best is not None:
+        said.append(f"Yellow marks point at the strongest point of {method_title(explanation.best.method)}.")
+    if any(row.supported is False for row in rows if row.mark):
+        said.append("Red frame: it is not shown that the model used this; do not rely on it.")
+    return said
 
 
 def is_picture(explanation: Explanation) -> bool:

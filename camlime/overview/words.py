@@ -105,6 +105,12 @@ def doubt_in_words(evidence: Evidence) -> str:
     return "; ".join(said)
 
 
+def reason_in_words(evidence: Evidence) -> list[str]:
+    """Why a map is not supported or not judged, one sentence; nothing for a map that is supported."""
+    reason = clean(evidence.reason)
+    return [] if evidence.supported else [f"{reason[:1].upper()}{reason[1:]}."]
+
+
 def evidence_in_words(evidence: Evidence) -> list[str]:
     """What the evidence says, the most important first, for readers who know none of its numbers."""
     said = [clean(evidence.sentence)] if evidence.sentence else []

@@ -43,7 +43,7 @@ def explanation(scan: Scan, bundle: camlime.Bundle) -> camlime.Explanation:
     return explain(scan, bundle)
 
 
-def test_every_map_is_examined_the_one_to_show_first_before_the_others(explanation: camlime.Explanation, tmp_path: Path) -> None:
+def test_every_map_is_examined_the_first_one_first(explanation: camlime.Explanation, tmp_path: Path) -> None:
     assert list(explanation.evidence) == ["fused", "gradcam", "lime"]
     evidence = explanation.evidence["fused"]
     assert evidence.supported is True, evidence.reason
