@@ -13,6 +13,9 @@ from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError
 from camlime.regions import MOST_SUPERVOXELS, SMALLEST_SUPERVOXEL, Regions, supervoxels
 
+TRIES = 3
+"""To come near the number of parts that was asked for."""
+
 
 def subdivided(regions: Regions, model_input: ModelInput, count: int) -> Regions:
     """Cut regions into supervoxels of about even volume, none of which crosses a border between two regions.
@@ -61,10 +64,15 @@ def _parts(inside: NDArray[np.bool_], model_input: ModelInput, count: int) -> ND
     voxels = int(inside.sum())
     if count < 2 or voxels < 2 * SMALLEST_SUPERVOXEL:
         return inside.astype(np.int32)
-    # Supervoxels are laid over the structure's box, of which it fills only a share.
+    # Supervoxels are laid over the structure's box, of which it fills a share that depends on its shape and theirs.
     box = int(np.prod([np.ptp(axis) + 1 for axis in np.nonzero(inside)]))
-    wanted = min(round(count * box / voxels), MOST_SUPERVOXELS)
-    return supervoxels(replace(model_input, valid=torch.from_numpy(inside)), wanted).labels
+    alone = replace(model_input, valid=torch.from_numpy(inside))
+    wanted = count * box / voxels
+    tried: list[NDArray[np.int32]] = []
+    for _ in range(TRIES):
+        tried.append(supervoxels(alone, min(max(round(wanted), 2), MOST_SUPERVOXELS)).labels)
+        wanted *= count / int(tried[-1].max())
+    return min(tried, key=lambda labels: abs(int(labels.max()) - count))
 
 
 def with_structures(attribution: Attribution, regions: Regions) -> Attribution:
