@@ -33,6 +33,7 @@ class Request:
         trust_code: let the bundle run code.
         quiet: print the files only.
         settings: fields of :class:`camlime.pipeline.Settings`.
+        also: files to put into the output together with the results, or not at all.
     """
 
     scan: Path
@@ -44,6 +45,7 @@ class Request:
     trust_code: bool = False
     quiet: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[Path, ...] = ()
 
 
 def explain_and_save(request: Request) -> list[Path]:
@@ -73,7 +75,7 @@ def explain_and_save(request: Request) -> list[Path]:
             explanation = explain(scan, bundle, listeners=watch.listeners(), point=point, **request.settings)
         if not explanation.complete and not explanation.attributions:
             raise KeyboardInterrupt
-        files = explanation.save(request.output, native=scan if request.native_grid else None)
+        files = explanation.save(request.output, native=scan if request.native_grid else None, also=request.also)
     printer = stdout()
     if request.quiet:
         printer.exactly(*files)

@@ -20,8 +20,14 @@ AMBER = "#a86200"
 GREEN = "#2b7a4b"
 RED = "#b3261e"
 
+VERDICT_COLOURS = {True: GREEN, False: RED, None: AMBER}
+"""Supported, not supported, not judged."""
+
 ROBUST_PERCENTILE = 99.5
 """Of the magnitudes: what lies beyond has the colour of the limit, and the colour bar says so."""
+
+LIGHT = 0.82
+"""Grey of the brightest tissue, 1 being white."""
 
 _DARKEST, _BRIGHTEST = 38.0, 90.0
 _FADE_IN = 0.04
@@ -96,8 +102,13 @@ def _robust(size: NDArray[np.floating]) -> float:
 
 
 def grey_window(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """An image ``(C, *S)`` to [0, 1] between the 0.5th and 99.5th percentile over valid voxels and all channels."""
+    """An image ``(C, *S)`` to [0, 1], rising throughout, so that nothing burns out.
+
+    The 0.5th to the 99.5th percentile over valid voxels and all channels become black to :data:`LIGHT`, which leaves
+    the brightest tissue (a nodule among air, say) light grey; what is brighter still has the rest up to white.
+    """
     inside = image[:, valid] if valid.any() else image
     low, high = np.percentile(inside, [0.5, 99.5])
-    scaled: NDArray[np.float32] = np.clip((image - low) / max(float(high - low), 1e-12), 0, 1).astype(np.float32)
-    return scaled
+    most = max(float(inside.max()), float(high) + 1e-12)
+    grey = np.interp(image, [float(low), max(float(high), float(low) + 1e-12), most + 1e-12], [0.0, LIGHT, 1.0])
+    return grey.astype(np.float32)

@@ -93,6 +93,24 @@ def verdict_in_words(evidence: Evidence) -> str:
     return {True: "supported", False: "NOT SUPPORTED", None: "not judged"}[evidence.supported]
 
 
+def doubt_in_words(evidence: Evidence) -> str:
+    """Why a map is not to be relied on, in a few words; empty if it is supported or was not judged."""
+    if evidence.supported is not False:
+        return ""
+    said = []
+    if any(test.passed is False for test in evidence.baselines.values()):
+        said.append("no better than copies of it in the wrong place")
+    if evidence.randomisation is not None and evidence.randomisation.survives:
+        said.append("the same on a network that has learned nothing")
+    return "; ".join(said)
+
+
+def reason_in_words(evidence: Evidence) -> list[str]:
+    """Why a map is not supported or not judged, one sentence; nothing for a map that is supported."""
+    reason = clean(evidence.reason)
+    return [] if evidence.supported else [f"{reason[:1].upper()}{reason[1:]}."]
+
+
 def evidence_in_words(evidence: Evidence) -> list[str]:
     """What the evidence says, the most important first, for readers who know none of its numbers."""
     said = [clean(evidence.sentence)] if evidence.sentence else []

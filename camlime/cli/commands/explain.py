@@ -32,6 +32,14 @@ def explain(
         Path | None,
         typer.Option("--regions", metavar="LABELMAP", help="Anatomy to speak of; supervoxels if left out."),
     ] = None,
+    region_names: Annotated[
+        Path | None,
+        typer.Option("--region-names", metavar="JSON", help="Names by label number, for --regions."),
+    ] = None,
+    subdivide: Annotated[
+        int | None,
+        typer.Option("--subdivide", min=2, metavar="N", help="Cut the structures of --regions into N parts in all."),
+    ] = None,
     n_regions: Annotated[
         int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
     ] = None,
@@ -50,7 +58,7 @@ def explain(
     ] = None,
     evidence_budget: Annotated[
         int | None,
-        typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on the map; 0 for none."),
+        typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on all maps; 0 for none."),
     ] = None,
     series: options.Series = None,
     seed: options.Seed = 0,
@@ -73,6 +81,8 @@ def explain(
     place = Place(point, point_lps, center_voxel)
     if regions is not None and n_regions is not None:
         raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
+    if regions is None and (region_names is not None or subdivide is not None):
+        raise typer.BadParameter("--region-names and --subdivide are for the structures of --regions")
     check_scan(scan)
     check_writable(output)
     from camlime.cli.console import stderr
@@ -94,6 +104,8 @@ def explain(
                 "methods": None if methods is None else [name.strip() for name in methods.split(",")],
                 "class_name": class_name,
                 "regions": regions,
+                "region_names": region_names,
+                "subdivide": subdivide,
                 "n_regions": n_regions,
                 "segmentations": segmentations,
                 "budget": options.passes(budget),
