@@ -152,7 +152,7 @@ def explain(
     classifier = _classifier(read_bundle, wanted)
     if wanted.class_name is not None:
         classifier.class_index(wanted.class_name)
-    baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
+    baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
     explained = wanted.class_name or prediction.class_name
@@ -381,7 +381,7 @@ def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
     )
 
 
-def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
+def explaining_baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
     """The baseline asked for, else the bundle's, else a blur: its record and the image ``(C, *S)``.
 
     Channels that hold guidance (a mask) are their own baseline: they stay as they are when regions are removed.
