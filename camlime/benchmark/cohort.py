@@ -26,7 +26,7 @@ class CohortCase:
         mask: an expert's label map (any label above 0), or ``None``.
         point: RAS mm, where a region bundle looks; the middle of the scan if ``None``.
         class_name: the class to explain; the predicted one if ``None``.
-        regions: so many supervoxels, exactly where that can be had; about ``n_regions`` of the settings if ``None``.
+        regions: exactly so many supervoxels; about ``n_regions`` of the settings if ``None``.
     """
 
     case: str

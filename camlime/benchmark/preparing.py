@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.settings import BenchmarkSettings
@@ -20,8 +21,8 @@ from camlime.pipeline import DEFAULT_REGIONS, explaining_baseline, focus, predic
 from camlime.regions import Regions, regions_from_label_map, supervoxels
 from camlime.scan import Scan, load_label_map
 
-TRIES = 60
-"""Numbers of supervoxels asked for to get an exact number of regions."""
+TRIES = 20
+"""How far beyond twice the wanted number of supervoxels is asked for, to get an exact number of regions."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,31 @@ def prepare(line: CohortCase, settings: BenchmarkSettings, fingerprint: dict[str
 
 
 def exactly(model_input: ModelInput, wanted: int) -> Regions:
-    """Supervoxels, exactly so many if any of the numbers asked for gives them, else as near as can be."""
-    best = supervoxels(model_input, wanted)
-    asked = wanted
-    for number in range(TRIES):
-        if best.count == wanted:
-            break
-        asked = max(asked + wanted - supervoxels(model_input, max(asked, 2)).count, 2) if number < 4 else asked
-        step = (number + 1) // 2 * (1 if number % 2 else -1)
-        found = supervoxels(model_input, max(asked + step, 2), jitter_seed=None if number < TRIES // 2 else number)
-        if abs(found.count - wanted) < abs(best.count - wanted):
-            best = found
-    return best
+    """Exactly so many supervoxels: somewhat more are made, and the smallest merged into what lies next to it.
+
+    Raises:
+        RegionsError: the image is too small for so many.
+    """
+    asked = wanted * wanted / max(supervoxels(model_input, wanted).count, 1)
+    found = supervoxels(model_input, max(round(asked), 2))
+    while found.count < wanted and asked <= 2 * wanted + TRIES:
+        asked = 1.02 * asked + 1
+        found = supervoxels(model_input, round(asked))
+    if found.count < wanted:
+        raise RegionsError(
+            f"no more than {found.count} supervoxels can be made here, not {wanted}", hint="ask for fewer in the table"
+        )
+    labels = found.labels.copy()
+    while (count := int(labels.max())) > wanted:
+        smallest = int(np.bincount(labels.ravel(), minlength=count + 1)[1:].argmin()) + 1
+        small = labels == smallest
+        away = small | (labels == 0)
+        nearest = ndimage.distance_transform_edt(
+            away, sampling=model_input.spacing, return_distances=False, return_indices=True
+        )
+        labels[small] = labels[tuple(nearest)][small]
+        labels[labels > smallest] -= 1
+    return Regions(labels, origin=f"{found.origin}, merged to {wanted}")
 
 
 def _moved_point(

@@ -94,7 +94,7 @@ def run_benchmark(
         case, why = next(iter(failed.items()))
         raise RequestError(f"not a single case could be done; {case}: {why}", hint="see to that, then run it again")
     values = values_table(records)
-    summary = summarise(
+    found = summarise(
         records,
         values,
         bundle=bundle,
@@ -104,6 +104,7 @@ def run_benchmark(
         reference=reference if reference in settings.methods else settings.methods[0],
         margin=margin,
     )
+    summary: dict[str, Any] = json.loads(json.dumps(found))
     _write(records, values, summary, output)
     return summary
 

@@ -49,7 +49,7 @@ class BenchmarkSettings:
     segmentations: int = 1
     baseline: str | None = None
     target_layer: str | None = None
-    batch_size: int = 32
+    batch_size: int = 16
     device: str = "auto"
     trust_code: bool = False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any
 
 import numpy as np
@@ -64,17 +66,18 @@ def _image_explainer(case: Case, budget: int) -> Attribution:
         return classifier.probabilities(classifier.logits(batch)).double().numpy()
 
     image = np.moveaxis(case.input.image.numpy(), 0, -1)
-    explanation = lime_image.LimeImageExplainer(random_state=case.seed, verbose=False).explain_instance(
-        image.squeeze(-1) if channels == 1 else image,
-        answers,
-        labels=(case.class_index,),
-        top_labels=None,
-        num_samples=budget,
-        batch_size=classifier.batch_size(case.input.image),
-        segmentation_fn=lambda _: regions.labels - first,
-        random_seed=case.seed,
-        progress_bar=False,
-    )
+    explainer = lime_image.LimeImageExplainer(random_state=case.seed, verbose=False)
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
+        explanation = explainer.explain_instance(
+            image.squeeze(-1) if channels == 1 else image,
+            answers,
+            labels=(case.class_index,),
+            top_labels=None,
+            num_samples=budget,
+            batch_size=classifier.batch_size(case.input.image),
+            segmentation_fn=lambda _: regions.labels - first,
+            random_seed=case.seed,
+        )
     weights = np.zeros(regions.count + 1 - first)
     for region, weight in explanation.local_exp[case.class_index]:
         weights[region] = weight

@@ -66,8 +66,9 @@ def smallest_box(case: Case, budget: int, passes: Callable[[Sequence[int]], int]
     shape, spacing = case.input.spatial_shape, case.input.spacing
     finest = min(spacing)
     longest = max(n * step for n, step in zip(shape, spacing, strict=True))
-    for number in range(2, round(longest / finest) + 1):
-        box = tuple(min(max(round(number * finest / step), 1), n) for n, step in zip(shape, spacing, strict=True))
+    for quarters in range(8, round(4 * longest / finest) + 1):
+        edge = quarters / 4 * finest
+        box = tuple(min(max(round(edge / step), 1), n) for n, step in zip(shape, spacing, strict=True))
         if passes(box) <= budget:
             return box
     raise RequestError(f"{budget} passes are too few to slide a box over the image", hint="raise the budget")

@@ -60,7 +60,7 @@ def benchmark(
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, metavar="N", help="Processes here; one a core; 0: no cluster.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass.")] = 32,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass.")] = 16,
     device: options.Device = "auto",
     trust_code: options.TrustCode = False,
     quiet: options.Quiet = False,
