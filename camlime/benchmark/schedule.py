@@ -79,7 +79,7 @@ def on_worker(job: Job) -> Outcome:
 def _through(distributed: Any, client: Any, jobs: Sequence[Job]) -> Iterator[Outcome]:
     waiting = list(jobs)[::-1]
     running: dict[Any, Job] = {}
-    done = distributed.as_completed()
+    done = distributed.as_completed(loop=client.loop)
     while waiting or running:
         while waiting and len(running) < max(_threads(client), 1):
             job = waiting.pop()
