@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 FloatArray = NDArray[np.float64]
 
@@ -96,6 +97,11 @@ class Posterior:
     def std(self) -> FloatArray:
         """Standard errors of the weights, shape ``(d,)``."""
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    @property
+    def interval_factor(self) -> float:
+        """Half the width of a 95 % interval in standard errors: Student's, since the noise is estimated as well."""
+        return float(student.ppf(0.975, self.degrees_of_freedom))
 
 
 def unit_columns(columns: FloatArray) -> FloatArray:

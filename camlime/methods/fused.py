@@ -2,8 +2,9 @@
 
 The columns of the Bayesian linear model (see :mod:`camlime.methods.evidence_model`) are CAMs pooled on the regions
 and the *masked gradient*, the derivative of the log-odds with respect to each region's presence, averaged over a few
-masks and their complements. What a column is worth is learned from the masked images; one that is worth nothing is
-dropped, and the map is then LIME's. No prior on centre, intensity or edges enters.
+masks and their complements. Its mean square over the masks says which regions can matter at all (see
+:mod:`camlime.methods.profiled_model`). What all of this is worth is learned from the masked images; what is worth
+nothing is dropped, and the map is then LIME's. No prior on centre, intensity or edges enters.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from camlime.methods.budget import Budget, split_pairs
 from camlime.methods.cam import input_grid_maps, target
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
-from camlime.methods.evidence_model import Posterior, RunningSums, fit
+from camlime.methods.evidence_model import Posterior, RunningSums
+from camlime.methods.profiled_model import fit_profiled
 from camlime.methods.sampling import Cancelled, PairSampler
 from camlime.methods.segmentations import SegmentationResult, average_over_segmentations
 from camlime.methods.stopping import StoppingRule
@@ -31,6 +33,10 @@ CAM_COLUMNS = ("hirescam", "gradcam", "layercam")
 AGREEMENT_CAM = "gradcam"
 GRADIENT_PAIRS = 4
 """Pairs of masks whose derivative is taken as well; 8 backward passes, counted as 16 forward ones."""
+
+PASSES_OF_A_GRADIENT_PAIR = 6
+GRADIENT_SHARE = 0.25
+"""Of a small budget: not more goes into derivatives, though always one pair."""
 
 MASKED_GRADIENT = "masked gradient"
 
@@ -42,7 +48,8 @@ class Fused:
         budget: pass-equivalents in all, over all segmentations, CAM and gradients included (a backward pass counts as
             two forward ones), or a :class:`StoppingRule`.
         cam_columns: CAMs to use as columns; empty for none.
-        gradient_pairs: pairs of masks for the masked gradient; 0 for none.
+        gradient_pairs: pairs of masks for the masked gradient; 0 for none; ``None`` for :data:`GRADIENT_PAIRS`, fewer
+            where the budget is small.
         target_layer: of the CAMs; chosen if ``None``.
 
     After :meth:`explain`, :attr:`agreement` holds the comparison of the two parents on the reported segmentation.
@@ -55,9 +62,11 @@ class Fused:
         *,
         budget: Budget = 1024,
         cam_columns: Sequence[str] = CAM_COLUMNS,
-        gradient_pairs: int = GRADIENT_PAIRS,
+        gradient_pairs: int | None = None,
         target_layer: str | None = None,
     ) -> None:
+        if gradient_pairs is None:
+            gradient_pairs = _affordable_pairs(budget)
         if gradient_pairs < 0:
             raise RequestError(f"{gradient_pairs} gradient pairs is not a number of pairs", hint="give 0 or more")
         self.budget = budget
@@ -93,15 +102,19 @@ class Fused:
         shares = split_pairs(self.budget, [regions.count for regions in case.regions], spent=spent)
         results: list[SegmentationResult] = []
         notes: dict[str, Any] = {}
-        for regions, pairs in zip(case.regions, shares, strict=True):
+        profiles: Sequence[FloatArray | None] = [None] * len(case.regions)
+        for number, (regions, pairs) in enumerate(zip(case.regions, shares, strict=True)):
             sampler = PairSampler(case, regions, pairs=pairs, method=self.name, total_passes=2 * sum(shares))
             sampler.passes_done = 2 * sum(result.sums.n for result in results)
             if not results and self.gradient_pairs:
-                maps[MASKED_GRADIENT] = sampler.run_with_gradient(min(self.gradient_pairs, pairs)).voxels
+                gradient = sampler.run_with_gradient(min(self.gradient_pairs, pairs))
+                maps[MASKED_GRADIENT], profiles = gradient.voxels, gradient.squares
             columns = pooled(maps, regions.pool)
-            finished = self._sample(sampler, columns, notes)
+            finished = self._sample(sampler, columns, profiles[number], notes)
             if sampler.sums.n:
-                results.append(SegmentationResult(regions, fit(sampler.sums, columns), sampler.sums))
+                posterior, evenness = fit_profiled(sampler.sums, columns, profiles[number])
+                notes.setdefault("evenness", evenness)
+                results.append(SegmentationResult(regions, posterior, sampler.sums))
             if not finished:
                 notes["cancelled"] = True
                 break
@@ -127,6 +140,7 @@ class Fused:
                 "regions": [result.regions.count for result in results],
                 "columns": _column_notes(list(maps), first.posterior),
                 "intervals_supported": all(supports_intervals(r.regions.count, r.sums.n) for r in results),
+                "interval_factor": first.posterior.interval_factor,
                 "explained_share": first.explained_share,
                 **notes,
             },
@@ -138,16 +152,23 @@ class Fused:
         layer, maps = input_grid_maps(case, self.cam_columns, target_layer=self.target_layer)
         return layer, dict(maps)
 
-    def _sample(self, sampler: PairSampler, columns: FloatArray | None, notes: dict[str, Any]) -> bool:
+    def _sample(
+        self, sampler: PairSampler, columns: FloatArray | None, profile: FloatArray | None, notes: dict[str, Any]
+    ) -> bool:
         if not isinstance(self.budget, StoppingRule):
             return sampler.run(sampler.pairs_left)
 
         def posterior(sums: RunningSums) -> Posterior:
-            return fit(sums, columns)
+            return fit_profiled(sums, columns, profile)[0]
 
         finished, reason = self.budget.run(sampler, posterior)
         notes.setdefault("stopped_because", []).append(reason)
         return finished
+
+
+def _affordable_pairs(budget: Budget) -> int:
+    passes = budget.most_passes if isinstance(budget, StoppingRule) else budget
+    return min(GRADIENT_PAIRS, max(int(GRADIENT_SHARE * passes) // PASSES_OF_A_GRADIENT_PAIR, 1))
 
 
 def pooled(maps: Mapping[str, NDArray[np.floating]], pool: Callable[..., FloatArray]) -> FloatArray | None:

@@ -110,6 +110,7 @@ class Lime:
                 "segmentations": len(results),
                 "regions": [result.regions.count for result in results],
                 "intervals_supported": all(supports_intervals(r.regions.count, r.sums.n) for r in results),
+                "interval_factor": first.posterior.interval_factor,
                 "explained_share": first.explained_share,
                 **notes,
             },

@@ -21,7 +21,7 @@ from camlime.methods.case import Case
 from camlime.methods.designs import paired_rows
 from camlime.methods.fused import MASKED_GRADIENT, Fused, pooled
 from camlime.methods.lime import Lime
-from camlime.methods.sampling import Cancelled, PairSampler
+from camlime.methods.sampling import HALF_PRESENT, Cancelled, PairSampler
 from camlime.methods.stopping import StoppingRule
 from camlime.regions import Regions
 
@@ -221,22 +221,30 @@ def test_the_masked_gradient_is_a_slow_finite_difference_of_presence() -> None:
         return z[:, 1] - torch.logaddexp(z[:, 0], z[:, 2])
 
     rows = next(paired_rows(regions.count, 10, np.random.default_rng([5, 0, regions.count])))[:pairs]
-    expected = np.zeros(regions.count)
-    for signs in (*rows, *-rows):
-        presence = torch.from_numpy((signs + 1) / 2.0)[None]
+    presences = [torch.from_numpy((1 + HALF_PRESENT * signs) / 2.0)[None] for signs in (*rows, *-rows)]
+    slow = np.zeros((2 * pairs, regions.count))
+    for i, presence in enumerate(presences):
         for j in range(regions.count):
             shift = torch.zeros_like(presence)
             shift[0, j] = step
             difference = log_odds(presence + shift) - log_odds(presence - shift)
-            expected[j] += difference.item() / (2 * step) / (2 * pairs)
-    assert regions.pool(gradient.voxels) == pytest.approx(expected, rel=1e-3, abs=1e-5)
-    assert np.abs(expected).max() > 0.01
-    odd = [
-        (log_odds(torch.from_numpy((s + 1) / 2.0)[None]) - log_odds(torch.from_numpy((1 - s) / 2.0)[None])) / 2
-        for s in rows
-    ]
+            slow[i, j] = difference.item() / (2 * step)
+    assert np.abs(slow.mean(axis=0)).max() > 0.01
+    assert regions.pool(gradient.voxels) == pytest.approx(slow.mean(axis=0), rel=1e-3, abs=1e-5)
+    assert gradient.squares[0] == pytest.approx((slow**2).mean(axis=0), rel=2e-3, abs=1e-7)
+    answers = np.array([log_odds(presence).item() for presence in presences])
+    odd = (answers[:pairs] - answers[pairs:]) / 2
     assert sampler.sums.n == pairs
-    assert sampler.sums.xty == pytest.approx((rows / 2).T @ np.array(odd).ravel(), rel=1e-4, abs=1e-5)
+    assert sampler.sums.xty == pytest.approx((HALF_PRESENT * rows / 2).T @ odd, rel=1e-4, abs=1e-5)
+
+
+def test_every_segmentation_has_its_own_profile_from_the_same_gradients() -> None:
+    segmentations = (patches(8), patches(5))
+    case = case_of(Averaging(scrambled=True), lumpy_image(), segmentations, batch_size=4)
+    gradient = PairSampler(case, segmentations[0], pairs=6, method="fused").run_with_gradient(6)
+    for regions, squares in zip(segmentations, gradient.squares, strict=True):
+        # The network is linear here, so that each mask has the same derivative and the mean square is its square.
+        assert squares == pytest.approx(regions.pool(gradient.voxels) ** 2, rel=1e-4)
 
 
 def test_gradients_are_taken_in_smaller_batches_when_memory_runs_out() -> None:
