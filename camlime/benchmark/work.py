@@ -17,7 +17,7 @@ from camlime.benchmark.localisation import localisation, prevalence
 from camlime.benchmark.methods import METHODS, Method
 from camlime.benchmark.preparing import Prepared, prepare
 from camlime.benchmark.settings import BenchmarkSettings
-from camlime.benchmark.stability import agreement, coverage, nrmse
+from camlime.benchmark.stability import Z95, agreement, coverage, nrmse
 from camlime.errors import CamlimeError
 from camlime.evidence import scoring_baselines
 from camlime.evidence.curves import Removal, ranking, tied_share
@@ -198,9 +198,7 @@ def _stability(name: str, budget: int, runs: dict[int, Attribution], limits: dic
     own = limits.get(method.limit or "")
     if own is not None:
         record["nrmse"] = _mean([nrmse(w, own) for w in weights])
-        record["coverage"] = _mean(
-            [coverage(run.region_weights, run.region_std, own) for run in runs.values() if _with_std(run)]  # type: ignore[arg-type]
-        )
+        record["coverage"] = _mean([found for run in runs.values() if (found := _covered(run, own)) is not None])
         record["intervals_supported"] = all(
             bool(run.parameters.get("intervals_supported", True)) for run in runs.values()
         )
@@ -209,8 +207,11 @@ def _stability(name: str, budget: int, runs: dict[int, Attribution], limits: dic
     return record
 
 
-def _with_std(run: Attribution) -> bool:
-    return run.region_std is not None and run.region_weights is not None
+def _covered(run: Attribution, limit: FloatArray) -> float | None:
+    if run.region_weights is None or run.region_std is None:
+        return None
+    factor = float(run.parameters.get("interval_factor", Z95))
+    return coverage(run.region_weights, run.region_std, limit, factor)
 
 
 def _mean(values: list[float | None] | list[float]) -> float | None:
