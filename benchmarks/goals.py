@@ -1,9 +1,9 @@
 """The goals of the benchmark, from its results: what was reached, and what was not.
 
-    python benchmarks/goals.py --cohort cohort/ --limits limits/ [--wrong wrong/] --json goals.json
+    python benchmarks/goals.py --cohort cohort/ --limits limits/ stock/ --wrong limits/ --json goals.json
 
-``--cohort`` is the output of ``camlime benchmark`` on many patients, ``--limits`` one with ``--limit`` and several
-seeds and budgets, ``--wrong`` one with ``--limit`` and ``--methods wrong,lime,fused``. The commands are in
+``--cohort`` is the output of ``camlime benchmark`` on many patients, ``--limits`` those with ``--limit`` and several
+seeds and budgets, ``--wrong`` one of them that holds the methods of the group ``wrong``. The commands are in
 docs/benchmarks.md.
 """
 
@@ -61,8 +61,8 @@ def efficiency(table: pd.DataFrame) -> dict[str, Any]:
 
 def at(table: pd.DataFrame, method: str, budget: int) -> dict[str, float]:
     rows = table[(table.method == method) & (table.budget == budget)]
-    names = [name for name in ("nrmse", "jaccard", "jaccard_ties_aside", "spearman") if name in rows]
-    return {name: float(rows[name].median()) for name in names}
+    names = ("nrmse", "nrmse_common", "jaccard", "jaccard_ties_aside", "spearman")
+    return {name: float(rows[name].median()) for name in names if name in rows and rows[name].notna().any()}
 
 
 def coverage(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -109,20 +109,21 @@ def superiority(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cohort", type=Path)
-    parser.add_argument("--limits", type=Path)
+    parser.add_argument("--limits", type=Path, nargs="+", help="one or several that share their cases")
     parser.add_argument("--wrong", type=Path)
     parser.add_argument("--json", type=Path, help="write here instead of to the screen")
     options = parser.parse_args()
     found: dict[str, Any] = {}
     if options.limits:
-        table = pd.read_csv(options.limits / "stability.csv")
+        table = pd.concat([pd.read_csv(folder / "stability.csv") for folder in options.limits])
         found["1 passes to reach an error"] = efficiency(table)
         found["1 at 64 passes"] = {method: at(table, method, 64) for method in ("fused", "lime", *STOCK)}
         found["2 coverage"] = coverage(table)
         found["6 at 1024 passes"] = {method: at(table, method, 1024) for method in ("fused", "lime", *STOCK)}
-        maps = pd.read_csv(options.limits / "maps.csv")
+        maps = pd.concat([pd.read_csv(folder / "maps.csv") for folder in options.limits])
         seconds = maps[(maps.method == "fused") & (maps.budget == 1024)].seconds
-        found["6 seconds of a map"] = {"median": float(seconds.median()), "most": float(seconds.max())}
+        if len(seconds):
+            found["6 seconds of a map"] = {"median": float(seconds.median()), "most": float(seconds.max())}
     if options.wrong:
         found["3 cost of wrong columns"] = wrong_columns(pd.read_csv(options.wrong / "stability.csv"))
     if options.cohort:

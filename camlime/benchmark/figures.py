@@ -105,7 +105,7 @@ def _removal(summary: dict[str, Any]) -> bytes | None:
     if not baselines:
         return None
     tallest = max(len(_select(summary, "abpc", name, budget)) for name in baselines for budget in budgets)
-    figure, axes = _axes(len(baselines), len(budgets), 4.2, 0.9 + 0.2 * tallest, sharex="row")
+    figure, axes = _axes(len(baselines), len(budgets), 4.2, 1.6 + 0.2 * tallest, sharex="row")
     for line, baseline in zip(axes, baselines, strict=True):
         for axis, budget in zip(line, budgets, strict=True):
             _forest(axis, _select(summary, "abpc", baseline, budget))
@@ -123,7 +123,7 @@ def _localisation(summary: dict[str, Any]) -> bytes | None:
     if not names:
         return None
     tallest = max(len(_select(summary, name, "", budget)) for name in names)
-    figure, axes = _axes(1, len(names), 3.6, 0.9 + 0.2 * tallest)
+    figure, axes = _axes(1, len(names), 3.6, 1.9 + 0.2 * tallest)
     for axis, name in zip(axes[0], names, strict=True):
         _forest(axis, _select(summary, name, "", budget))
         axis.axvline(summary["cohort"]["mean_prevalence"], color="black", lw=0.8, ls=":")

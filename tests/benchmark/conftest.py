@@ -29,16 +29,12 @@ def cohort_csv(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / "cohort"
         folder.mkdir(exist_ok=True)
         with (folder / "cases.csv").open("w", newline="") as file:
-            table = csv.DictWriter(file, ["case", "patient", "image", "mask"])
+            table = csv.DictWriter(file, ["case", "patient", "image", "mask", "class"])
             table.writeheader()
             for i in range(number):
                 write_scan(folder, f"scan{i}", (2 + 2 * i % 9, 3 + i, 1 + i % 3))
-                line = {
-                    "case": f"c{i}",
-                    "patient": f"p{i // 2}",
-                    "image": f"scan{i}.nii.gz",
-                    "mask": f"scan{i}_mask.nii.gz",
-                }
+                files = {"image": f"scan{i}.nii.gz", "mask": f"scan{i}_mask.nii.gz"}
+                line = {"case": f"c{i}", "patient": f"p{i // 2}", **files, "class": "bright"}
                 table.writerow({**line, **(changes if i == 0 else {})})
         return folder / "cases.csv"
 
