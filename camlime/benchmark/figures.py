@@ -166,7 +166,9 @@ def _curves(records: Sequence[Record]) -> bytes | None:
         axis.set_title(f"removed: {baseline}")
         axis.set_xlabel("% of the valid voxels removed")
         axis.set_ylabel("log-odds of the class, mean over patients")
-    axes[0][-1].legend(title="solid: most relevant first\ndashed: least relevant first", fontsize=8)
+    handles, labels = axes[0][-1].get_legend_handles_labels()
+    title = "solid: most relevant first, dashed: least relevant first"
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=len(labels), frameon=False)
     return _png(figure)
 
 
