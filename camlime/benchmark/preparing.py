@@ -14,10 +14,9 @@ from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.settings import BenchmarkSettings
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
-from camlime.classifier import Classifier
 from camlime.errors import RegionsError, RequestError
 from camlime.methods.case import Case
-from camlime.pipeline import DEFAULT_REGIONS, explaining_baseline, focus, predict
+from camlime.pipeline import DEFAULT_REGIONS, classifier_of, explaining_baseline, focus, predict
 from camlime.regions import Regions, regions_from_label_map, supervoxels
 from camlime.scan import Scan, load_label_map
 
@@ -71,14 +70,7 @@ def prepare(line: CohortCase, settings: BenchmarkSettings, fingerprint: dict[str
     scan = Scan.read(line.image)
     point, offset = _moved_point(scan, bundle, line, settings.jitter_mm)
     model_input = bundle.prepare(focus(scan, bundle, point))
-    classifier = Classifier(
-        bundle.network,
-        class_names=bundle.class_names,
-        activation=bundle.activation,
-        device=settings.device,
-        batch_size=settings.batch_size,
-        inferer=bundle.inferer,
-    )
+    classifier = classifier_of(bundle, device=settings.device, batch_size=settings.batch_size)
     prediction = predict(classifier, model_input)
     class_name = line.class_name or prediction.class_name
     _, baseline = explaining_baseline(bundle, model_input, settings.baseline)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from camlime.methods.budget import Budget, split_pairs
 from camlime.methods.cam import input_grid_maps, target
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
+from camlime.methods.drafts import offer_drafts
 from camlime.methods.evidence_model import Posterior, RunningSums
 from camlime.methods.profiled_model import fit_profiled
 from camlime.methods.sampling import Cancelled, PairSampler
@@ -110,7 +112,9 @@ class Fused:
                 gradient = sampler.run_with_gradient(min(self.gradient_pairs, pairs))
                 maps[MASKED_GRADIENT], profiles = gradient.voxels, gradient.squares
             columns = pooled(maps, regions.pool)
-            finished = self._sample(sampler, columns, profiles[number], notes)
+            believe = partial(_posterior, columns=columns, profile=profiles[number])
+            offer_drafts(case, sampler, regions, results, believe)
+            finished = self._sample(sampler, believe, notes)
             if sampler.sums.n:
                 posterior, evenness = fit_profiled(sampler.sums, columns, profiles[number])
                 notes.setdefault("evenness", evenness)
@@ -152,18 +156,16 @@ class Fused:
         layer, maps = input_grid_maps(case, self.cam_columns, target_layer=self.target_layer)
         return layer, dict(maps)
 
-    def _sample(
-        self, sampler: PairSampler, columns: FloatArray | None, profile: FloatArray | None, notes: dict[str, Any]
-    ) -> bool:
+    def _sample(self, sampler: PairSampler, believe: Callable[[RunningSums], Posterior], notes: dict[str, Any]) -> bool:
         if not isinstance(self.budget, StoppingRule):
             return sampler.run(sampler.pairs_left)
-
-        def posterior(sums: RunningSums) -> Posterior:
-            return fit_profiled(sums, columns, profile)[0]
-
-        finished, reason = self.budget.run(sampler, posterior)
+        finished, reason = self.budget.run(sampler, believe)
         notes.setdefault("stopped_because", []).append(reason)
         return finished
+
+
+def _posterior(sums: RunningSums, columns: FloatArray | None, profile: FloatArray | None) -> Posterior:
+    return fit_profiled(sums, columns, profile)[0]
 
 
 def _affordable_pairs(budget: Budget) -> int:
