@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,10 @@ class Recipe:
         score_weight: how much of the class target is the reader's malignancy score (1 to 5 brought to 0 to 1).
         average_decay: of the exponential moving average of the weights, per step.
         warm_up: fraction of the steps before the peak.
+        size_weight: weight of diameter and volume against each other auxiliary target.
+        outline_epochs: how many epochs at first teach the outline and the auxiliary targets, not the class.
+        mixup: largest share of another case of the batch in a view and its targets.
+        teacher_weight: how much of the class target is the mean answer of the teachers, where there are any.
     """
 
     epochs: int = 40
@@ -45,6 +49,10 @@ class Recipe:
     score_weight: float = 0.0
     average_decay: float = 0.99
     warm_up: float = 0.15
+    size_weight: float = 1.0
+    outline_epochs: int = 0
+    mixup: float = 0.0
+    teacher_weight: float = 0.7
 
 
 class Trainee(nn.Module):
@@ -119,26 +127,54 @@ def loss_function(
     auxiliary: torch.Tensor,
     mask: torch.Tensor,
     recipe: Recipe,
+    class_weight: float = 1.0,
 ) -> torch.Tensor:
     """Cross-entropy of the class, smooth L1 of the auxiliary targets, Dice and cross-entropy of the map.
 
     Args:
         answer: the trainee's outputs ``(B, 2 + A)`` and map logits.
         target: probability of malignant, ``(B,)``.
-        auxiliary: ``(B, A)``, standardised.
+        auxiliary: ``(B, A)``, standardised; the last two are sizes.
         mask: the outline in the view, ``(B, 1, X, Y, Z)``.
         recipe: weights.
+        class_weight: of the cross-entropy of the class.
     """
     outputs, outline = answer
-    loss = F.cross_entropy(outputs[:, : len(CLASSES)], torch.stack([1 - target, target], 1))
+    loss = class_weight * F.cross_entropy(outputs[:, : len(CLASSES)], torch.stack([1 - target, target], 1))
     if recipe.auxiliary_weight > 0:
-        loss = loss + recipe.auxiliary_weight * F.smooth_l1_loss(outputs[:, len(CLASSES) :], auxiliary)
+        errors = F.smooth_l1_loss(outputs[:, len(CLASSES) :], auxiliary, reduction="none").mean(0)
+        weights = torch.ones_like(errors)
+        weights[-2:] = recipe.size_weight
+        loss = loss + recipe.auxiliary_weight * (errors * weights).mean()
     if recipe.outline_weight > 0:
         loss = loss + recipe.outline_weight * OUTLINE_LOSS(outline, coarse(mask))
     return loss
 
 
 OUTLINE_LOSS = DiceCELoss(sigmoid=True, batch=True)
+
+
+@torch.no_grad()
+def taught(target: torch.Tensor, images: torch.Tensor, teachers: Sequence[nn.Module], weight: float) -> torch.Tensor:
+    """The target mixed with what the teachers say of the very same views, ``(B,)``.
+
+    Args:
+        target: probability of malignant, ``(B,)``.
+        images: views, ``(B, 1, X, Y, Z)``.
+        teachers: networks in eval mode; their log-odds are averaged.
+        weight: of the teachers, 0 to 1.
+    """
+    odds = torch.stack([network(images) for network in teachers]).mean(0)
+    return (1 - weight) * target + weight * torch.sigmoid(odds[:, 1] - odds[:, 0])
+
+
+def mixed(share: torch.Tensor, order: torch.Tensor, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Each value ``(B, ...)`` with a share ``(B,)`` of that of another case, whose number ``order`` ``(B,)`` says."""
+
+    def mix(value: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(value, value[order], share.reshape(-1, *[1] * (value.ndim - 1)))
+
+    return tuple(mix(value) for value in values)
 
 
 def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
@@ -166,6 +202,7 @@ def fit(
     boxes: torch.Tensor,
     validation: np.ndarray,
     log: Callable[[dict], None],
+    teachers: Sequence[nn.Module] = (),
 ) -> nn.Module:
     """Train the network; the last averaged weights are kept, so nothing is chosen on the validation cases.
 
@@ -182,6 +219,7 @@ def fit(
         boxes: all cases as inference sees them, to log the AUC of ``validation`` every fifth epoch.
         validation: indices; may be empty.
         log: called with one row an epoch.
+        teachers: networks in eval mode that are asked about each view, see ``Recipe.teacher_weight``.
 
     Returns:
         The network with averaged weights and further outputs, in eval mode.
@@ -211,10 +249,16 @@ def fit(
         order = cases[torch.randperm(len(cases), generator=generator)]
         # The rest of a pass that does not fill a batch is left out: other cases each time.
         for index in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
-            views = augment(volumes, index, generator)
+            views, goal, extra = augment(volumes, index, generator), targets[index], auxiliaries[index]
+            if teachers:
+                goal = taught(goal, views[:, :1], teachers, recipe.teacher_weight)
+            if recipe.mixup > 0:
+                share = recipe.mixup * torch.rand(len(index), generator=generator)
+                partner = torch.randperm(len(index), generator=generator)
+                views, goal, extra = mixed(share, partner, views, goal, extra)
             image, mask = views[:, :1], views[:, 1:]
             answer = model(image.contiguous(memory_format=torch.channels_last_3d))
-            loss = loss_function(answer, targets[index], auxiliaries[index], mask, recipe)
+            loss = loss_function(answer, goal, extra, mask, recipe, float(epoch >= recipe.outline_epochs))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
