@@ -18,11 +18,22 @@ def scripts(monkeypatch):
     monkeypatch.syspath_prepend(BUNDLE)
     for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, name)
+    import scripts.objective
+    import scripts.trainee
     import scripts.training
     import scripts.tried
     import scripts.tries
 
     return scripts
+
+
+@pytest.fixture(scope="module")
+def network():
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(BUNDLE / "configs" / "train.json")
+    return parser.get_parsed_content("network_def").eval()
 
 
 def tries_of(scripts):
@@ -71,7 +82,7 @@ def answer(logits):
 def loss(scripts, auxiliary, class_weight=1.0, target=(0.0, 1.0), **changes):
     recipe = scripts.training.Recipe(outline_weight=0.0, **changes)
     mask = torch.zeros(2, 1, 32, 32, 8)
-    return scripts.training.loss_function(
+    return scripts.objective.loss_function(
         answer([0.0, 0.0]), torch.tensor(target), auxiliary, mask, recipe, class_weight
     ).item()
 
@@ -93,7 +104,7 @@ def test_class_counts_nothing_while_only_the_outline_is_learnt(scripts):
 def test_mixing_keeps_share_and_partner_together(scripts):
     views, goal = torch.rand(3, 2, 4, 4, 2), torch.tensor([0.0, 1.0, 1.0])
     share, order = torch.tensor([0.25, 0.0, 1.0]), torch.tensor([2, 0, 1])
-    mixed_views, mixed_goal = scripts.training.mixed(share, order, views, goal)
+    mixed_views, mixed_goal = scripts.objective.mixed(share, order, views, goal)
     torch.testing.assert_close(mixed_views[0], 0.75 * views[0] + 0.25 * views[2])
     torch.testing.assert_close(mixed_views[1], views[1])
     torch.testing.assert_close(mixed_views[2], views[1])
@@ -112,9 +123,31 @@ class Says(torch.nn.Module):
 
 
 def test_teachers_are_averaged_in_log_odds_and_mixed_with_the_label(scripts):
-    goal = scripts.training.taught(torch.tensor([0.0, 1.0]), torch.zeros(2, 1, 4, 4, 2), [Says(1.0), Says(3.0)], 0.75)
+    goal = scripts.objective.taught(torch.tensor([0.0, 1.0]), torch.zeros(2, 1, 4, 4, 2), [Says(1.0), Says(3.0)], 0.75)
     taught = 0.75 / (1 + np.exp(-2.0))
     np.testing.assert_allclose(goal, [taught, taught + 0.25], rtol=1e-6)
+
+
+def test_finer_map_lies_on_the_cells_of_the_first_stage(scripts, network):
+    """A single voxel in the outline: the cell whose centre it is says most, and the network's map has that grid."""
+    box = torch.zeros(1, 1, 32, 32, 8)
+    box[0, 0, 10, 20, 5] = 1
+    _, outline, finer = scripts.trainee.Trainee(network, 9, fine=True).eval()(box)
+    target = scripts.trainee.fine(box)
+    assert finer.shape == target.shape == (1, 1, 16, 16, 8)
+    assert outline.shape == scripts.trainee.coarse(box).shape
+    assert target[0, 0, 5, 10, 5] == pytest.approx(1 / 9)
+    assert target.sum() == pytest.approx(1 / 9)
+
+
+def test_size_in_view_is_that_of_what_the_view_shows(scripts):
+    mask = torch.zeros(2, 1, 32, 32, 8)
+    mask[0, 0, 10:14, 10:15, 2:5] = 1
+    mask[0, 0, 10:16, 10:16, 4] = 1
+    size = scripts.trainee.size_in_view(mask)
+    volume, area = 4 * 5 * 2 + 36, 36
+    np.testing.assert_allclose(size[0], [np.log(area + 4) - 4.3, (np.log(volume + 4) - 5.6) / 1.4], rtol=1e-5)
+    assert torch.isfinite(size[1]).all()
 
 
 def test_mirroring_averages_all_eight_images(scripts):

@@ -18,7 +18,8 @@ from torch import nn
 from .augment import Augment
 from .probes import PROBES, probe
 from .study import Study
-from .training import Recipe, fit, log_odds, narrow, predict
+from .trainee import narrow
+from .training import Recipe, fit, log_odds, predict
 
 FINAL = "final"
 

@@ -20,7 +20,8 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from .crossval import Plan, run_folds
-from .training import log_odds, narrow, predict
+from .trainee import narrow
+from .training import log_odds, predict
 from .tried import write_answers, write_figures
 
 TRIES = Path(__file__).with_suffix(".json")
