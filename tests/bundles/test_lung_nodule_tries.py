@@ -198,3 +198,33 @@ def test_figures_are_those_of_the_answers(scripts, tmp_path):
     expected = scripts.tried.auc(answers["target"].to_numpy()[first], cases["diameter_mm"].to_numpy()[first])
     assert table.loc["diameter", "fold_0"] == pytest.approx(expected, abs=6e-4)
     assert pandas.isna(table.loc["diameter", "pooled_minus_diameter"])
+
+
+@pytest.mark.parametrize("levers", ["mixup", "measure"])
+def test_a_taught_training_runs_from_plan_to_answers(scripts, network, tmp_path, levers):
+    """Two folds, one epoch, six cases: every lever at once, the teachers being networks of the same fold."""
+    pandas = pytest.importorskip("pandas")
+    from scripts.augment import Augment
+    from scripts.crossval import Plan
+    from scripts.data import SCORES, Volumes
+    from scripts.study import Study
+
+    changes = tries_of(scripts)[levers]["changes"]["recipe"]
+    rng = np.random.default_rng(0)
+    cases = pandas.DataFrame({name: rng.integers(1, 6, 6) for name in SCORES})
+    cases = cases.assign(
+        case=[f"c{i}" for i in range(6)], target=[0, 1, 0, 1, 0, 1], calcification=["Absent", "Solid"] * 3
+    )
+    cases = cases.assign(diameter_mm=rng.uniform(4, 20, 6), mask_volume_mm3=rng.uniform(50, 900, 6))
+    voxels = torch.rand(6, 2, 48, 48, 16)
+    volumes = Volumes(voxels, torch.zeros(6, 3, dtype=torch.long), torch.tensor([[47, 47, 15]] * 6))
+    study = Study(cases, np.array(["0", "0", "1", "1", "0", "1"]), voxels[:, :1, 8:40, 8:40, 4:12], volumes)
+    recipe = scripts.training.Recipe(epochs=1, batch_size=3, **changes)
+    plan = Plan(study, network, Augment((32, 32, 8), (0.85, 0.85, 1.0)), recipe, 0)
+    scripts.tries.train_member(plan, "teacher", [], tmp_path)
+    scripts.tries.train_member(plan, "pupil", ["teacher"], tmp_path)
+    answers = {name: pandas.read_csv(tmp_path / f"{name}.csv") for name in ("teacher", "pupil")}
+    assert list(answers["pupil"]["case"]) == list(cases["case"])
+    assert np.isfinite(answers["pupil"][["log_odds", "mirrored"]].to_numpy()).all()
+    # Same seed, same views: only what the teacher said differs.
+    assert not np.allclose(answers["pupil"]["log_odds"], answers["teacher"]["log_odds"])

@@ -90,23 +90,24 @@ def main() -> None:
     """Train what is not in the work folder yet, then write ``docs/tried_out_of_fold.csv`` and ``docs/tried.csv``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", required=True, help="folder that holds cases.csv")
-    parser.add_argument("--bundle_root", default=".", help="the bundle's folder")
     parser.add_argument("--work_dir", help="folder of weights and answers, to go on from; none: only the figures")
-    parser.add_argument("--only", nargs="*", help="names of the trainings to run now; the figures wait")
+    parser.add_argument("--bundle_root", default=".", help="the bundle's folder")
+    parser.add_argument("--only", nargs="*", metavar="NAME_SEED", help="the trainings to run now; none named: none")
     arguments = parser.parse_args()
-    docs, tries = Path(arguments.bundle_root) / "docs", json.loads(TRIES.read_text())
+    torch.set_num_threads(1)
+    docs, trainings = Path(arguments.bundle_root) / "docs", members(json.loads(TRIES.read_text()))
+    if unknown := set(arguments.only or ()) - set(trainings):
+        parser.error(f"no training is called {' or '.join(sorted(unknown))}; there are {', '.join(trainings)}")
     if arguments.work_dir is not None:
         work = Path(arguments.work_dir)
         work.mkdir(parents=True, exist_ok=True)
-        for name, (entry, seed) in members(tries).items():
+        for name, (entry, seed) in trainings.items():
             if (arguments.only is None or name in arguments.only) and not (work / f"{name}.csv").exists():
                 print(name, flush=True)
                 plan = make_plan(arguments.bundle_root, arguments.dataset_dir, entry.get("changes", {}), seed)
                 train_member(plan, name, entry.get("teachers", []), work)
-        if arguments.only is not None:
-            return
-        write_answers(docs, work, list(members(tries)))
-    write_figures(docs, arguments.dataset_dir, {name: entry["what"] for name, (entry, _) in members(tries).items()})
+        write_answers(docs, work, list(trainings))
+    write_figures(docs, arguments.dataset_dir, {name: entry["what"] for name, (entry, _) in trainings.items()})
 
 
 if __name__ == "__main__":
