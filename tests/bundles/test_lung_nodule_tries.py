@@ -188,8 +188,11 @@ def test_figures_are_those_of_the_answers(scripts, tmp_path):
     other = rng.normal(size=24)
     for name, odds in (("again_1", shipped), ("other_1", other)):
         cases[["case"]].assign(log_odds=odds, mirrored=odds).to_csv(tmp_path / f"{name}.csv", index=False)
-    scripts.tried.write_answers(tmp_path, tmp_path, ["again_1", "other_1"])
-    scripts.tried.write_figures(tmp_path, tmp_path, {"again_1": "again", "other_1": "other"}, draws=20)
+    what = {"again_1": "again", "other_1": "other", "half_1": "broken off", "never_1": "not run"}
+    half = cases[["case"]].assign(log_odds=np.where(np.arange(24) // 2 % 2 == 0, other, np.nan), mirrored=np.nan)
+    half.to_csv(tmp_path / "half_1.csv", index=False)
+    scripts.tried.write_answers(tmp_path, tmp_path, list(what))
+    scripts.tried.write_figures(tmp_path, tmp_path, what, draws=20)
     table = pandas.read_csv(tmp_path / "tried.csv").set_index("name")
     assert table.loc["again_1", "pooled_minus_shipped"] == table.loc["again_1", "within_minus_shipped_high"] == 0
     expected = scripts.tried.auc(answers["target"].to_numpy(), other)
@@ -198,11 +201,14 @@ def test_figures_are_those_of_the_answers(scripts, tmp_path):
     expected = scripts.tried.auc(answers["target"].to_numpy()[first], cases["diameter_mm"].to_numpy()[first])
     assert table.loc["diameter", "fold_0"] == pytest.approx(expected, abs=6e-4)
     assert pandas.isna(table.loc["diameter", "pooled_minus_diameter"])
+    assert table.loc["half_1", "fold_0"] == table.loc["other_1", "fold_0"]
+    assert table.loc["half_1", ["fold_1", "pooled", "within"]].isna().all()
+    assert table.loc["never_1"].drop("what").isna().all()
 
 
 @pytest.mark.parametrize("levers", ["mixup", "measure"])
 def test_a_taught_training_runs_from_plan_to_answers(scripts, network, tmp_path, levers):
-    """Two folds, one epoch, six cases: every lever at once, the teachers being networks of the same fold."""
+    """Two folds, one epoch, six cases: broken off, gone on with, and taught by the networks of the same fold."""
     pandas = pytest.importorskip("pandas")
     from scripts.augment import Augment
     from scripts.crossval import Plan
@@ -221,7 +227,13 @@ def test_a_taught_training_runs_from_plan_to_answers(scripts, network, tmp_path,
     study = Study(cases, np.array(["0", "0", "1", "1", "0", "1"]), voxels[:, :1, 8:40, 8:40, 4:12], volumes)
     recipe = scripts.training.Recipe(epochs=1, batch_size=3, **changes)
     plan = Plan(study, network, Augment((32, 32, 8), (0.85, 0.85, 1.0)), recipe, 0)
+    scripts.tries.train_member(plan, "teacher", [], tmp_path, folds=1)
+    assert not scripts.tries.finished(tmp_path, "teacher")
+    first = pandas.read_csv(tmp_path / "teacher.csv")["log_odds"]
+    assert list(first.isna()) == list(study.part == "1")
     scripts.tries.train_member(plan, "teacher", [], tmp_path)
+    assert scripts.tries.finished(tmp_path, "teacher")
+    assert (pandas.read_csv(tmp_path / "teacher.csv")["log_odds"] == first)[study.part == "0"].all()
     scripts.tries.train_member(plan, "pupil", ["teacher"], tmp_path)
     answers = {name: pandas.read_csv(tmp_path / f"{name}.csv") for name in ("teacher", "pupil")}
     assert list(answers["pupil"]["case"]) == list(cases["case"])

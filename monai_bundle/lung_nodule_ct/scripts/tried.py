@@ -47,7 +47,8 @@ def write_figures(docs_dir: str | Path, dataset_dir: str | Path, what: Mapping[s
     One row a score: AUC by fold, pooled and within folds, and the paired differences to the diameter and to the
     shipped run (95 % intervals, patients drawn with replacement). After the trainings: each with its mirrored copies
     averaged, the mean log-odds of several, what choosing by score is worth (``choose_on_other_folds``), and what a
-    network reaches that is told a reader's size (``told``). A training that has not been run has an empty row.
+    network reaches that is told a reader's size (``told``). A training that has not been run has an empty row, and an
+    unfinished one only its folds.
 
     Args:
         docs_dir: the bundle's ``docs``.
@@ -61,8 +62,9 @@ def write_figures(docs_dir: str | Path, dataset_dir: str | Path, what: Mapping[s
     cases = read_cases(dataset_dir).set_index("case").loc[table["case"]]
     target, patient, fold = (table[column].to_numpy() for column in ("target", "patient", "fold"))
     sizes = {"diameter": cases["diameter_mm"].to_numpy(), "mask_volume": cases["mask_volume_mm3"].to_numpy()}
-    done = [name for name in what if name in table]
-    runs = {SHIPPED: shipped} | {name: table[name].to_numpy() for name in done}
+    begun = {name: table[name].to_numpy() for name in what if name in table}
+    done = [name for name, score in begun.items() if np.isfinite(score).all()]
+    runs = {SHIPPED: shipped} | {name: begun[name] for name in done}
     same = [name for name in runs if name == SHIPPED or name.startswith(AGAIN)]
     tries = runs | {name + MIRRORED: table[name + MIRRORED].to_numpy() for name in done}
     tries["mean_of_shipped_recipe"] = np.mean([runs[name] for name in same], axis=0)
@@ -85,7 +87,7 @@ def write_figures(docs_dir: str | Path, dataset_dir: str | Path, what: Mapping[s
     pooled = {name: score for name, score in scores.items() if name != CHOSEN}
     areas = {("pooled", name): bootstrap(target, pooled, patient, name, None, draws) for name in REFERENCES}
     areas |= {("within", name): bootstrap(target, scores, patient, name, fold, draws) for name in REFERENCES}
-    rows = [_row(name, text, target, fold, scores.get(name), areas) for name, text in texts.items()]
+    rows = [_row(name, text, target, fold, (begun | scores).get(name), areas) for name, text in texts.items()]
     pd.DataFrame(rows).to_csv(docs / "tried.csv", index=False, float_format="%.3f")
 
 
@@ -97,10 +99,11 @@ def _row(
     score: np.ndarray | None,
     areas: Mapping[tuple[str, str], Mapping[str, Mapping]],
 ) -> dict:
-    """One line of the table; no figures where there is no score."""
+    """One line of the table; no figures where there is no score yet."""
     row: dict = {"name": name, "what": text}
     for k in np.unique(fold):
-        row[f"fold_{k}"] = None if score is None else auc(target[fold == k], score[fold == k])
+        there = score is not None and np.isfinite(score[fold == k]).all()
+        row[f"fold_{k}"] = auc(target[fold == k], score[fold == k]) if there else None
     for (area, reference), results in areas.items():
         result, difference = results.get(name, {}), f"minus_{reference}"
         row[area] = result.get("auc")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from monai.bundle import ConfigParser
 from torch import nn
@@ -48,30 +49,47 @@ def members(tries: Mapping[str, Mapping]) -> dict[str, tuple[Mapping, int]]:
     return {f"{name}_{seed}": (entry, seed) for name, entry in tries.items() for seed in entry["seeds"]}
 
 
-def train_member(plan: Plan, name: str, teachers: list[str], work_dir: Path) -> None:
-    """Train the networks of the five folds.
+def train_member(plan: Plan, name: str, teachers: list[str], work_dir: Path, folds: int | None = None) -> None:
+    """Train the networks of the five folds, going on from those that ``work_dir`` holds.
 
-    Writes ``<name>.csv`` (case, log-odds, log-odds averaged over mirrored boxes) and the weights as
-    ``<name>_<fold>.pt``; the table comes last and says that all is there.
+    Writes ``<name>_<fold>.pt`` (weights) and, anew after each fold, ``<name>.csv``: case, log-odds, and log-odds
+    averaged over mirrored boxes; empty where the fold is still to come.
 
     Args:
         plan: what to train.
         name: of the training.
         teachers: names of trainings whose networks of the same fold teach this one's; they must lie in ``work_dir``.
         work_dir: an existing folder.
+        folds: only the first so many; 0 only asks the networks that are there.
     """
     study = plan.study
-    networks = {
-        fold: [_load(plan.network, work_dir / f"{name}_{fold}.pt") for name in teachers] for fold in study.folds
-    }
     table = study.cases[["case"]].assign(log_odds=np.nan, mirrored=np.nan)
-    for fold, _, answers, weights in run_folds(replace(plan, teachers=networks), study.folds):
+
+    def ask(fold: str) -> None:
         held = study.part == fold
-        state = {key: torch.from_numpy(value) for key, value in weights.items()}
-        torch.save(state, work_dir / f"{name}_{fold}.pt")
-        table.loc[held, "log_odds"] = answers["log_odds"]
-        table.loc[held, "mirrored"] = mirrored_log_odds(narrow(plan.network, state), study.boxes[held])
-    table.to_csv(work_dir / f"{name}.csv", index=False, float_format="%.4f")
+        network = _load(plan.network, work_dir / f"{name}_{fold}.pt")
+        table.loc[held, "log_odds"] = log_odds(predict(network, study.boxes[held]))
+        table.loc[held, "mirrored"] = mirrored_log_odds(network, study.boxes[held])
+        table.to_csv(work_dir / f"{name}.csv", index=False, float_format="%.4f")
+
+    missing = []
+    for fold in study.folds:
+        if (work_dir / f"{name}_{fold}.pt").exists():
+            ask(fold)
+        else:
+            missing.append(fold)
+    networks = {fold: [_load(plan.network, work_dir / f"{one}_{fold}.pt") for one in teachers] for fold in missing}
+    for fold, _, _, weights in run_folds(replace(plan, teachers=networks), missing[:folds]):
+        unfinished = work_dir / f"{name}_{fold}.part"
+        torch.save({key: torch.from_numpy(value) for key, value in weights.items()}, unfinished)
+        unfinished.replace(work_dir / f"{name}_{fold}.pt")
+        ask(fold)
+
+
+def finished(work_dir: Path, name: str) -> bool:
+    """Whether all folds of that training have their answers in ``work_dir``."""
+    path = work_dir / f"{name}.csv"
+    return path.exists() and not pd.read_csv(path).isna().to_numpy().any()
 
 
 def _load(network: nn.Module, path: Path) -> nn.Module:
@@ -93,6 +111,7 @@ def main() -> None:
     parser.add_argument("--work_dir", help="folder of weights and answers, to go on from; none: only the figures")
     parser.add_argument("--bundle_root", default=".", help="the bundle's folder")
     parser.add_argument("--only", nargs="*", metavar="NAME_SEED", help="the trainings to run now; none named: none")
+    parser.add_argument("--folds", type=int, help="train at most so many folds of each now")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     docs, trainings = Path(arguments.bundle_root) / "docs", members(json.loads(TRIES.read_text()))
@@ -102,10 +121,10 @@ def main() -> None:
         work = Path(arguments.work_dir)
         work.mkdir(parents=True, exist_ok=True)
         for name, (entry, seed) in trainings.items():
-            if (arguments.only is None or name in arguments.only) and not (work / f"{name}.csv").exists():
+            if (arguments.only is None or name in arguments.only) and not finished(work, name):
                 print(name, flush=True)
                 plan = make_plan(arguments.bundle_root, arguments.dataset_dir, entry.get("changes", {}), seed)
-                train_member(plan, name, entry.get("teachers", []), work)
+                train_member(plan, name, entry.get("teachers", []), work, arguments.folds)
         write_answers(docs, work, list(trainings))
     write_figures(docs, arguments.dataset_dir, {name: entry["what"] for name, (entry, _) in trainings.items()})
 
