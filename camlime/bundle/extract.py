@@ -18,6 +18,7 @@ from camlime.bundle.expressions import REFERENCE, RefusedExpression, check_expre
 from camlime.bundle.targets import (
     RefusedTarget,
     check_arguments,
+    is_network,
     is_random,
     locate_target,
     pretrained_arguments,
@@ -96,6 +97,7 @@ class Extract:
         refusals: what was not on the safe list; it is in ``config`` as written.
         notes: what was changed or skipped, in words for the user.
         reached: every id that was copied.
+        expressions: the rewritten text of each one that was found safe.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +106,7 @@ class Extract:
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
+    expressions: set[str] = field(default_factory=set)
 
     def require_safe(self) -> None:
         """Raise for the first refusal.
@@ -189,12 +192,16 @@ class _Extractor:
         self._open.append(name)
         copied = self._visit(node, name, origin, depth + 1)
         self._open.pop()
-        key = f"r{len(self._result.config)}"
-        self._result.config[key] = None if copied is _DROPPED else copied
+        key = self._entry(None if copied is _DROPPED else copied)
         if copied is _DROPPED:
             self._dropped.add(key)
         self._result.reached.add(name)
         self._keys[name] = key
+        return key
+
+    def _entry(self, value: Any) -> str:
+        key = f"r{len(self._result.config)}"
+        self._result.config[key] = value
         return key
 
     def _visit(self, node: Any, at: str, file: str, depth: int) -> Any:
@@ -239,7 +246,10 @@ class _Extractor:
         except RefusedExpression as reason:
             self._refuse(at, file, written, str(reason))
             return self._as_written(expression, at, file, depth)
-        return safe.render({name: self.reference(name, at, file, depth) for name in safe.references})
+        checked = safe.render({name: self.reference(name, at, file, depth) for name in safe.references})
+        self._result.expressions.add(checked)
+        # an entry of its own, so that no name that the author chose is in its id: MONAI writes ids into expressions
+        return "@" + self._entry(checked)
 
     def _as_written(self, expression: str, at: str, file: str, depth: int) -> str:
         keys = {m[1:]: "" for m in REFERENCE.findall(expression)}
@@ -263,9 +273,7 @@ class _Extractor:
             arguments = {key: value for key, value in arguments.items() if key in _ACTIVATION_ARGUMENTS}
         copied = self._mapping(arguments, at, file, depth)
         self._keep_on_cpu(copied)
-        off = (
-            pretrained_arguments(kind, copied) if self._role == "network" and kind is not None else _pretrained(copied)
-        )
+        off = pretrained_arguments(kind, copied) if is_network(kind) else _pretrained(copied)
         if off:
             self._note(
                 f"{target} asked for pretrained weights ({', '.join(sorted(off))}): not fetched, the bundle has its own"

@@ -12,11 +12,11 @@ from typing import Any
 import monai
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigExpression, ConfigParser
 
 from camlime.bundle.expressions import expression_globals
 from camlime.bundle.extract import Extract, Role
-from camlime.errors import BundleError
+from camlime.errors import BundleError, UntrustedBundleError
 
 MAX_PARAMETERS = 2**31
 
@@ -75,13 +75,29 @@ class Resolver:
         try:
             with self._own_code(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)
+                parser.parse()
+                self._check_expressions(parser)
                 return parser.get_parsed_content(key)
+        except UntrustedBundleError:
+            raise
         except Exception as error:
             reason = _root_cause(error)
             raise BundleError(
                 f"'{self._extract.ids[role]}' of the bundle {self._root.name} cannot be built: {reason}",
                 hint="the bundle may need another version of MONAI or a package that is not installed",
             ) from error
+
+    def _check_expressions(self, parser: ConfigParser) -> None:
+        """See to it that MONAI is about to evaluate the texts that were screened, letter by letter, and no other."""
+        if self._extract.refusals:
+            return
+        for item in parser.ref_resolver.items.values():
+            if isinstance(item, ConfigExpression) and item.get_config() not in self._extract.expressions:
+                raise UntrustedBundleError(
+                    f"'{str(item.get_config())[:300]}' in the bundle {self._root.name} became another expression than "
+                    "the one that was screened",
+                    hint="take it out of the config",
+                )
 
     @contextmanager
     def _own_code(self) -> Iterator[None]:

@@ -213,6 +213,11 @@ def pretrained_arguments(target: Any, arguments: Mapping[str, Any]) -> dict[str,
     return off
 
 
+def is_network(target: object) -> bool:
+    """Whether a target makes a network: such a class, or one of the functions on the list."""
+    return isinstance(target, FunctionType) or (inspect.isclass(target) and issubclass(target, nn.Module))
+
+
 def is_random(target: object) -> bool:
     """Whether a transform draws random numbers."""
     kinds = (monai.transforms.RandomizableTrait, monai.transforms.Randomizable)
