@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from monai.inferers import Inferer
 from torch import nn
 
 from camlime.bundle.activation import Activation, final_activation, find_activation, flatten_output
@@ -128,7 +129,7 @@ class Bundle:
             activation=chosen,
             assumptions=(*notes, *name_notes, *activation_notes),
             left_behind=left_behind(source, copy.reached),
-            inferer=resolver.build("inferer"),
+            inferer=_checked_inferer(resolver.build("inferer"), copy),
             input_channels=channels,
             spatial_dims=dims,
             guidance_channels=(channels - 1,) if preprocessing.guidance_source else (),
@@ -219,13 +220,22 @@ def _load_network(folder: BundleFolder, weights: str, copy: Extract, resolver: R
             f"the configs of {folder.root} define no network", hint="an id network_def or network is looked for"
         )
     tensors = read_weights(path)
-    resolver.check_network_size()
     network = resolver.build("network")
     if not isinstance(network, nn.Module):
         raise BundleError(f"'{copy.ids['network']}' makes a {type(network).__name__}, not a network")
     network = network.to("cpu")
     fit_weights(network, tensors, path)
     return network.eval()
+
+
+def _checked_inferer(inferer: Any, copy: Extract) -> Any:
+    """Return it if it is an inferer, a callable of the author's that was trusted, or ``None``; else raise."""
+    if inferer is None or isinstance(inferer, Inferer) or (copy.refusals and callable(inferer)):
+        return inferer
+    raise BundleError(
+        f"'{copy.ids['inferer']}' makes a {type(inferer).__name__}, which is no inferer",
+        hint="name one of monai.inferers",
+    )
 
 
 def _input_format(network: nn.Module, metadata: Metadata, folder: BundleFolder) -> tuple[int, int]:

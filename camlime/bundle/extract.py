@@ -15,7 +15,9 @@ from monai.bundle import ConfigParser
 
 from camlime.bundle.config import MAX_DEPTH, MAX_NODES, MISSING, SEPARATOR, ConfigSource, is_macro, normalise_id
 from camlime.bundle.expressions import REFERENCE, RefusedExpression, check_expression, read_imports
+from camlime.bundle.limits import TooLarge, check_sizes
 from camlime.bundle.targets import (
+    Checked,
     RefusedTarget,
     check_arguments,
     is_network,
@@ -55,7 +57,6 @@ _NOT_NEEDED = frozenset({"DataStats", "SimulateDelay", "ToDevice"})
 _ACTIVATIONS = frozenset({"Compose", "Activations", "Softmax", "Sigmoid"})
 _DICTIONARY_ENDING = re.compile(r"(?:d|D|Dict)$")
 _ACTIVATION_ARGUMENTS = frozenset({"transforms", "sigmoid", "softmax", "other", "keys"})
-_MAX_VOXELS = 2**30
 
 
 class _Dropped:
@@ -282,12 +283,15 @@ class _Extractor:
         plain = {key: self._plain(value) for key, value in copied.items()}
         if kind is None:
             return {"_target_": target, **copied}
-        _check_sizes(plain, at, file)
         try:
+            check_sizes(plain)
             check_arguments(kind, plain)
+        except TooLarge as reason:
+            raise BundleError(f"{reason}, at {at} in {file}") from None
         except RefusedTarget as reason:
             self._refuse(at, file, str(target), str(reason))
-        return {"_target_": kind, **copied}
+            return {"_target_": kind, **copied}
+        return {"_target_": Checked(kind, at, file), **copied}
 
     def _locate(self, target: object, at: str, file: str) -> Callable[..., Any] | None:
         reason = "a target must be a plain name"
@@ -347,20 +351,3 @@ class _Extractor:
 
 def _pretrained(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: False for name in ("pretrained", "pretrained_backbone") if arguments.get(name)}
-
-
-def _check_sizes(arguments: Mapping[str, Any], at: str, file: str) -> None:
-    for name, value in arguments.items():
-        numbers = value if isinstance(value, list) else [value]
-        if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
-            continue
-        product = 1.0
-        for number in numbers:
-            product *= max(abs(number), 1)
-        sized = any(word in name for word in ("size", "shape", "pad", "border", "repeats"))
-        if (
-            (sized and (product > _MAX_VOXELS or max(map(abs, numbers), default=0) > 2**20))
-            or (name == "pixdim" and any(0 < n < 1e-3 for n in numbers))
-            or (name == "zoom" and any(n > 100 for n in numbers))
-        ):
-            raise BundleError(f"'{name}: {value}' at {at} in {file} would make an image that is too large")

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from camlime.bundle.config import BundleFolder
 from camlime.errors import BundleError, UntrustedBundleError
@@ -81,6 +82,8 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     Raises:
         BundleError: they belong to another network, or hold values that are not finite; names some of them.
     """
+    if any(is_lazy(value) for value in [*network.parameters(), *network.buffers()]):
+        raise BundleError("the network has lazy layers, whose sizes are not known", hint="write the sizes out")
     own = network.state_dict()
     given = {_strip(name, own): value for name, value in weights.items()}
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
@@ -142,6 +145,11 @@ def _check_file(path: Path) -> None:
 
 
 def _load_pickle(path: Path) -> Any:
+    if zipfile.is_zipfile(path) and _holds_code(path):
+        raise UntrustedBundleError(
+            f"the weights {path} are TorchScript, which is code",
+            hint="save the state dict alone; or, if you trust its author, name it model.ts and use --trust-code",
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
@@ -159,6 +167,12 @@ def _load_pickle(path: Path) -> Any:
         raise BundleError(
             f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again"
         ) from error
+
+
+def _holds_code(path: Path) -> bool:
+    """Whether a zip archive of torch is TorchScript: only that has source code beside its tensors."""
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:

@@ -404,7 +404,7 @@ def test_sizes_in_transforms(tmp_path: Path, marker: Path, transform: dict[str, 
 
 def test_size_of_a_network(tmp_path: Path, marker: Path) -> None:
     config = inference(network_def={**network_def(), "init_features": 10**7})
-    assert_refused(write(tmp_path / "b", config), marker, "parameters", error=BundleError)
+    assert_refused(write(tmp_path / "b", config), marker, "'network'", "TooLarge", "is too large", error=BundleError)
 
 
 def test_trust_runs_it_and_says_so(tmp_path: Path, marker: Path) -> None:

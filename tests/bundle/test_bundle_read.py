@@ -395,5 +395,5 @@ def test_shipped_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(shipped_bundles()) == ["tiny"]
     bundle = Bundle.load("tiny")
     assert (bundle.name, bundle.version, bundle.root) == ("Tiny", "1.2.3", (tmp_path / "some" / "tiny").resolve())
-    with pytest.raises(BundleError, match="a shipped bundle: tiny"):
+    with pytest.raises(BundleError, match="a shipped one: tiny"):
         Bundle.load("tinny")
