@@ -67,7 +67,7 @@ class BundleFolder:
         path = self.root / name
         try:
             inside = path.resolve().is_relative_to(self.root)
-        except (OSError, ValueError) as error:  # a null character, a link to itself
+        except (OSError, ValueError, RuntimeError) as error:  # a null character, a link to itself
             raise BundleError(f"{name[:80]!a} cannot be the name of a file in {self.root}") from error
         if PurePosixPath(name).is_absolute() or not inside:
             raise UntrustedBundleError(

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from camlime.bundle.weights import hash_file
+from camlime.bundle.weights import hash_file, is_zip
 from camlime.errors import BundleError, UntrustedBundleError
 
 MAX_FILES = 5000
@@ -37,7 +37,7 @@ def is_archive(path: Path) -> bool:
         >>> is_archive(Path(__file__))
         False
     """
-    return path.is_file() and zipfile.is_zipfile(path)
+    return path.is_file() and is_zip(path)
 
 
 def unpacked_bundle(archive: Path) -> Path:

@@ -138,20 +138,19 @@ def _check_file(path: Path) -> None:
         start = stream.read(64)
     if start.startswith(b"version https://git-lfs"):
         raise BundleError(f"{path} is a Git LFS pointer, not the weights", hint="run git lfs pull")
-    if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_WEIGHT_BYTES:
-                raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
+    if path.suffix != ".safetensors" and is_zip(path):
+        if sum(entry.file_size for entry in _entries(path)) > MAX_WEIGHT_BYTES:
+            raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
 
 
 def _load_pickle(path: Path) -> Any:
-    if zipfile.is_zipfile(path) and _holds_code(path):
+    if is_zip(path) and _holds_code(path):
         raise UntrustedBundleError(
             f"the weights {path} are TorchScript, which is code",
             hint="save the state dict alone; or, if you trust its author, name it model.ts and use --trust-code",
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
     except pickle.UnpicklingError as error:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None and "Unsupported" not in str(error) and "GLOBAL" not in str(error):
@@ -169,10 +168,26 @@ def _load_pickle(path: Path) -> Any:
         ) from error
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file ends like a zip archive that can be opened."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # some damage is an error already here
+        return False
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again") from error
+
+
 def _holds_code(path: Path) -> bool:
     """Whether a zip archive of torch is TorchScript: only that has source code beside its tensors."""
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
+    names = [entry.filename for entry in _entries(path)]
+    return any("/code/" in name or name.endswith("/constants.pkl") for name in names)
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
