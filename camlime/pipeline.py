@@ -28,6 +28,7 @@ from camlime.methods.case import Case, Progress
 from camlime.methods.combine import RULES, combine
 from camlime.methods.fused import Fused
 from camlime.methods.lime import Lime
+from camlime.methods.occlusion import Occlusion
 from camlime.methods.sampling import Cancelled
 from camlime.methods.stopping import StoppingRule
 from camlime.region_source import regions_from_file
@@ -35,7 +36,7 @@ from camlime.regions import Regions, supervoxels
 from camlime.scan import Scan
 from camlime.version import __version__
 
-METHODS = (*cam.METHODS, "lime", "fused", *RULES)
+METHODS = (*cam.METHODS, "lime", "fused", "occlusion", *RULES)
 """Every method that can be asked for."""
 
 DEFAULT_METHODS = ("gradcam", "lime", "fused")
@@ -74,6 +75,7 @@ class Settings:
         amp: mixed precision.
         target_layer: of the CAMs; chosen if ``None``.
         baseline: name of what removed regions are replaced by.
+        window_mm: edge of the cube that occlusion slides over the image; it covers the regions if ``None``.
         evidence_budget: pass-equivalents for the evidence on the map to show first; 0 for no evidence; ``None``: what
             it takes, see :func:`camlime.evidence.plan.default_budget`.
     """
@@ -92,6 +94,7 @@ class Settings:
     amp: bool = False
     target_layer: str | None = None
     baseline: str | None = None
+    window_mm: float | None = None
     evidence_budget: int | None = None
 
 
@@ -323,16 +326,20 @@ class _Runner:
                 if name == rule:
                     gradcam, lime = (self._method(parent, passes).explain(case) for parent in ("gradcam", "lime"))
                     return combine(rule, gradcam, lime, case.input.valid.numpy())
+            if name == "occlusion":  # there is no fewer than one pass a region
+                passes = max(passes, 1 + case.regions[0].count)
             return self._method(name, passes).explain(case)
 
         return make
 
-    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused:
+    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused | Occlusion:
         budget = passes or self._budget
         if name == "lime":
             return Lime(budget=budget, mode=self._wanted.lime_mode)
         if name == "fused":
             return Fused(budget=budget, target_layer=self._layer)
+        if name == "occlusion":
+            return Occlusion(budget=budget, window_mm=self._wanted.window_mm)
         return cam.Cam(name, target_layer=self._layer)
 
 

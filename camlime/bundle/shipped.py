@@ -45,6 +45,4 @@ def find_bundle(path: str | Path) -> Path:
     if folder.exists():
         raise BundleError(f"'{path}' is neither a bundle's folder nor a zip of one", hint="name the bundle's folder")
     names = ", ".join(shipped) or "none"
-    raise BundleError(
-        f"there is no bundle '{path}'", hint=f"give a bundle's folder or zip, or a shipped bundle: {names}"
-    )
+    raise BundleError(f"there is no bundle '{path}'", hint=f"give a bundle's folder or zip, or a shipped one: {names}")

@@ -138,9 +138,9 @@ def _check_file(path: Path) -> None:
         start = stream.read(64)
     if start.startswith(b"version https://git-lfs"):
         raise BundleError(f"{path} is a Git LFS pointer, not the weights", hint="run git lfs pull")
-    if path.suffix != ".safetensors" and is_zip(path):
-        if sum(entry.file_size for entry in _entries(path)) > MAX_WEIGHT_BYTES:
-            raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
+    packed = _entries(path) if path.suffix != ".safetensors" and is_zip(path) else []
+    if sum(entry.file_size for entry in packed) > MAX_WEIGHT_BYTES:
+        raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
 
 
 def _load_pickle(path: Path) -> Any:
@@ -181,7 +181,8 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again") from error
+        why = _first_line(error)
+        raise BundleError(f"the weights {path} are damaged: {why}", hint="copy the file again") from error
 
 
 def _holds_code(path: Path) -> bool:

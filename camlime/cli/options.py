@@ -54,7 +54,7 @@ Budget = Annotated[
         "--budget",
         metavar="N|auto",
         callback=_checked_budget,
-        help="Passes through the network for each of LIME and fused; auto: until certain.",
+        help="Passes through the network for each of LIME, fused and occlusion; auto: until certain.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the names of the files written, nothing else.")]

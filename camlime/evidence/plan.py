@@ -60,7 +60,7 @@ class Plan:
         left = budget - needed
         controls = left >= baselines * _OTHER_CONTROLS * _FINE
         left -= baselines * _OTHER_CONTROLS * _FINE if controls else 0
-        seeded = attribution.region_weights is not None
+        seeded = _repeatable(attribution)
         against_map = left >= own
         second_run = 0 if not seeded else own if against_map else left // 2
         second_run = second_run if second_run >= min(LEAST_SECOND_RUN, own) else 0
@@ -71,8 +71,13 @@ class Plan:
 
 def default_budget(attribution: Attribution, baselines: int) -> int:
     """Passes for everything once, with the fewest copies: 1192 with two baselines, and one more run of the method."""
-    again = 0 if attribution.region_weights is None else min(passes_of(attribution), SECOND_RUN_AT_MOST)
+    again = 0 if not _repeatable(attribution) else min(passes_of(attribution), SECOND_RUN_AT_MOST)
     return _needed(baselines) + baselines * _OTHER_CONTROLS * _FINE + again
+
+
+def _repeatable(attribution: Attribution) -> bool:
+    """Whether another seed gives another map, region by region, to compare with."""
+    return attribution.region_weights is not None and attribution.parameters.get("random") is not False
 
 
 def _needed(baselines: int) -> int:

@@ -277,7 +277,7 @@ def test_missing_parts(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="there is no bundle 'nowhere'"):
         Bundle.load("nowhere")
     (tmp_path / "file.zip").write_text("x")
-    with pytest.raises(BundleError, match="is a file"):
+    with pytest.raises(BundleError, match="neither a bundle's folder nor a zip"):
         Bundle.load(tmp_path / "file.zip")
     with pytest.raises(BundleError, match="metadata"):
         Bundle.load(tmp_path)
