@@ -72,13 +72,7 @@ class Preprocessing:
         Returns:
             ``None`` where there is no fixed spacing or size.
         """
-        spacing: list[float] | None = None
-        for step in self.steps:
-            if isinstance(step, (Spacing, Spacingd)):
-                inner = step.spacing_transform if isinstance(step, Spacingd) else step
-                spacing = [float(value) for value in np.atleast_1d(inner.pixdim)]
-            elif isinstance(step, (Resize, Resized, Zoom, Zoomd)):
-                spacing = None
+        spacing = self.spacing_mm()
         if not spacing or not spatial_shape:
             return None
         if len(spacing) == 1:
@@ -87,6 +81,17 @@ class Preprocessing:
         if len(spacing) < len(spatial_shape) or not all(mm > 0 and np.isfinite(mm) and size for mm, size in pairs):
             return None
         return tuple(mm * size for mm, size in pairs if size)
+
+    def spacing_mm(self) -> list[float] | None:
+        """The spacing that images are resampled to, mm, one an axis or one for all; ``None`` where they keep theirs."""
+        spacing: list[float] | None = None
+        for step in self.steps:
+            if isinstance(step, (Spacing, Spacingd)):
+                inner = step.spacing_transform if isinstance(step, Spacingd) else step
+                spacing = [float(value) for value in np.atleast_1d(inner.pixdim)]
+            elif isinstance(step, (Resize, Resized, Zoom, Zoomd)):
+                spacing = None
+        return spacing
 
     def apply(self, scan: Scan, spatial_dims: int, input_channels: int) -> Geometry:
         """Run the transforms on a scan.

@@ -47,6 +47,11 @@ def find_weights(folder: BundleFolder) -> str:
     raise BundleError(f"the bundle {folder.root} has no weights ({' or '.join(WEIGHT_FILES)})", hint=hint)
 
 
+def is_torchscript(name: str) -> bool:
+    """Whether weights of that name are TorchScript, which is code."""
+    return name.endswith(".ts")
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()

@@ -36,6 +36,9 @@ NAME = "occlusion"
 
 Box = tuple[slice, ...]
 
+_Found = tuple[NDArray[np.float32], FloatArray | None, dict[str, Any]]
+"""The map, the regions' weights, and what to note."""
+
 
 class Occlusion:
     """Explain by covering one part at a time.
@@ -71,7 +74,7 @@ class Occlusion:
         if self.window_mm is None:
             self._segmentations(case)
         else:
-            self._windows(case, self.window_mm)
+            self._windows(case)
 
     def explain(self, case: Case) -> Attribution:
         """Explain the case; the map's values are log-odds a region (or a window), signed, without a std.
@@ -81,10 +84,8 @@ class Occlusion:
             Cancelled: cancelled before the first segmentation (or all windows) was done.
         """
         started, before = time.perf_counter(), case.classifier.passes.forward
-        if self.window_mm is None:
-            values, weights, notes = self._by_regions(case)
-        else:
-            values, weights, notes = self._by_windows(case, self.window_mm)
+        by_windows = self.window_mm is not None
+        values, weights, notes = self._by_windows(case) if by_windows else self._by_regions(case)
         return Attribution(
             method=NAME,
             values=values,
@@ -105,7 +106,7 @@ class Occlusion:
             )
         return case.regions[:used]
 
-    def _by_regions(self, case: Case) -> tuple[NDArray[np.float32], FloatArray, dict[str, Any]]:
+    def _by_regions(self, case: Case) -> _Found:
         segmentations = self._segmentations(case)
         total = sum(1 + regions.count for regions in segmentations)
         found: list[FloatArray] = []
@@ -135,8 +136,8 @@ class Occlusion:
             notes["cancelled"] = True
         return np.mean(maps, axis=0, dtype=np.float32), found[0], notes
 
-    def _by_windows(self, case: Case, edge_mm: float) -> tuple[NDArray[np.float32], None, dict[str, Any]]:
-        boxes, edge = self._windows(case, edge_mm)
+    def _by_windows(self, case: Case) -> _Found:
+        boxes, edge = self._windows(case)
         device = case.classifier.device
         image, baseline = case.input.image.to(device), case.baseline.to(device)
         valid = case.input.valid.to(device)
@@ -157,11 +158,15 @@ class Occlusion:
             total[box] += fall
             times[box] += 1
         values = np.where(case.input.valid.numpy() & (times > 0), total / np.maximum(times, 1), 0)
-        return values.astype(np.float32), None, {"window_mm": edge_mm, "window_voxels": edge, "windows": len(boxes)}
+        return (
+            values.astype(np.float32),
+            None,
+            {"window_mm": self.window_mm, "window_voxels": edge, "windows": len(boxes)},
+        )
 
-    def _windows(self, case: Case, edge_mm: float) -> tuple[list[Box], list[int]]:
+    def _windows(self, case: Case) -> tuple[list[Box], list[int]]:
         """The boxes with something of the scan in them, and their edge in voxels."""
-        valid = case.input.valid.numpy()
+        valid, edge_mm = case.input.valid.numpy(), self.window_mm or 0.0
         edge = [
             min(max(round(edge_mm / size), 1), count)
             for size, count in zip(case.input.spacing, case.input.spatial_shape, strict=True)
