@@ -20,6 +20,9 @@ from camlime.methods.layers import candidate_layers, find_layer
 from camlime.pipeline import DEFAULT_METHODS, checked_methods
 from camlime.saving import staged
 
+ANY_NETWORK = ("lime", "occlusion")
+"""Methods that need nothing but answers."""
+
 CALL = (
     "$camlime.explain(@scan, @bundle_root, methods=@methods, class_name=@class_name, point=@point, regions=@regions, "
     "budget=@budget, seed=@seed, device=@device_name)"
@@ -53,10 +56,10 @@ def add_explain(
     there = BundleFolder(root).find(SETTINGS_FILE) is not None or file.is_symlink()
     if there and not force:
         raise OutputError(f"{file} is there already", hint="use --force to replace it")
+    bundle = Bundle.load(root, trust_code=trust_code)
     block = {key: value for key, value in settings.items() if value is not None}
-    block.setdefault("methods", list(DEFAULT_METHODS))
-    parsed = ExplainSettings.parse(block)
-    _check(Bundle.load(root, trust_code=trust_code), parsed)
+    block.setdefault("methods", _suitable_methods(bundle))
+    _check(bundle, ExplainSettings.parse(block))
     record = {
         "imports": ["$import camlime"],
         "bundle_root": ".",
@@ -88,6 +91,26 @@ def bundle_folder(path: str | Path) -> Path:
     return root
 
 
+def _suitable_methods(bundle: Bundle) -> list[str]:
+    """The engine's default; where no CAM can be taken, what works on any network."""
+    try:
+        candidate_layers(_classifier(bundle), bundle.empty_input())
+    except RequestError:
+        return list(ANY_NETWORK)
+    return list(DEFAULT_METHODS)
+
+
+def _classifier(bundle: Bundle) -> Classifier:
+    return Classifier(
+        bundle.network,
+        class_names=bundle.class_names,
+        activation=bundle.activation,
+        device="cpu",
+        batch_size=1,
+        inferer=bundle.inferer,
+    )
+
+
 def _check(bundle: Bundle, settings: ExplainSettings) -> None:
     checked_methods(settings.methods)
     image = bundle.empty_input()
@@ -102,12 +125,4 @@ def _check(bundle: Bundle, settings: ExplainSettings) -> None:
     if axes is not None and len(axes) not in (1, bundle.spatial_dims):
         raise RequestError(f"{len(axes)} lengths for a network in {bundle.spatial_dims}D", hint="give one an axis")
     if settings.target_layer is not None:
-        classifier = Classifier(
-            bundle.network,
-            class_names=bundle.class_names,
-            activation=bundle.activation,
-            device="cpu",
-            batch_size=1,
-            inferer=bundle.inferer,
-        )
-        find_layer(candidate_layers(classifier, image), settings.target_layer, bundle.network)
+        find_layer(candidate_layers(_classifier(bundle), image), settings.target_layer, bundle.network)
