@@ -27,7 +27,7 @@ OptionalScanPath = Annotated[
     Path | None, typer.Argument(metavar="[SCAN]", help="A scan; else the input shape in the bundle's metadata is used.")
 ]
 BundleName = Annotated[
-    str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder, or the name of a shipped one.")
+    str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder or zip, or the name of a shipped one.")
 ]
 Point = Annotated[
     tuple[float, float, float] | None,

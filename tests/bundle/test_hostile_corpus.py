@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import monai.bundle
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
-from support.hostile_bundles import CORPUS, HARMLESS, breaking_out, zipped
+from support.hostile_bundles import CORPUS, HARMLESS, breaking_out, config, write, zipped
 from typer.testing import CliRunner
 
 import camlime
@@ -19,11 +22,12 @@ from camlime.bundle import Bundle
 from camlime.bundle.extract import Extract
 from camlime.bundle.resolve import Resolver
 from camlime.cli.app import app
-from camlime.errors import BundleError, UntrustedBundleError
+from camlime.errors import BundleError, RequestError, UntrustedBundleError
 from camlime.scan import Scan, save_volume
 
 SCAN = Scan.from_array(np.random.default_rng(0).normal(size=(1, 16, 16)), np.eye(4))
-OUR_EXPLAIN = Path(__file__).parents[2] / "monai_bundle" / "lung_nodule_ct" / "configs" / "explain.json"
+ROOT = Path(__file__).parents[2]
+OUR_EXPLAIN = ROOT / "monai_bundle" / "lung_nodule_ct" / "configs" / "explain.json"
 
 
 @pytest.fixture
@@ -138,3 +142,39 @@ def test_monai_evaluates_what_was_screened_and_nothing_else(tmp_path: Path, mark
     with contextlib.suppress(RuntimeError):
         parser.get_parsed_content("r0")
     assert live.exists()
+
+
+def test_modules_that_lie_in_the_bundle(tmp_path: Path, marker: Path, slice_file: Path) -> None:
+    """``python -m`` puts the current folder first: packages that are looked for are not taken from a bundle."""
+    root = write(tmp_path / "bundle", config())
+    for module in ("einops", "cucim", "squeeze_and_excitation", "typer", "torch", "sitecustomize", "ignite"):
+        (root / f"{module}.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "camlime", "classify", str(slice_file), "--bundle", "."],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "healthy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        {"name": "constant", "value": "abc"},
+        {"name": "constant", "value": float("nan")},
+        {"name": "constant", "value": 10**15 * 1e300},
+        {"name": "blur", "sigma_mm": 1e9},
+        {"name": "blur", "sigma_mm": "wide"},
+        {"name": "mean", "model_input": 3},
+        {"name": "__import__"},
+    ],
+)
+def test_baselines_that_are_none(tmp_path: Path, baseline: dict[str, object]) -> None:
+    root = write(tmp_path / "bundle", config())
+    (root / "configs" / "explain.json").write_text(json.dumps({"explain": {"baseline": baseline}}))
+    with pytest.raises(RequestError):
+        camlime.explain(SCAN, root, methods=["lime"], device="cpu", budget=32, n_regions=5)
