@@ -35,4 +35,4 @@ def test_refused_as_a_zip(talk: Any, tmp_path: Path, name: str) -> None:
 def test_a_sound_zip(talk: Any, bundle: Path, tmp_path: Path) -> None:
     archive = zipped(bundle, tmp_path / "ball.zip")
     asked = [talk.ask("describe", bundle=str(path)) for path in (archive, bundle)]
-    assert asked[0]["class_names"] == asked[1]["class_names"] == ["dark", "bright"]
+    assert asked[0]["bundle"]["class_names"] == asked[1]["bundle"]["class_names"] == ["dark", "bright"]
