@@ -98,7 +98,7 @@ class Explanation:
         volumes = self.regions.volumes_ml(self.input.affine)
         centres = self.regions.centres_ras(self.input.affine)
         weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
-        lead = next((weighed[name] for name in ("fused", "lime") if name in weighed), None)
+        lead = next((weighed[name] for name in ("fused", "lime", "occlusion") if name in weighed), None)
         structures = self.regions.structure_names()
         rows: list[dict[str, Any]] = []
         for i in range(self.regions.count):

@@ -16,6 +16,7 @@ from camlime.methods.case import Case
 from camlime.methods.combine import RULES, combine
 from camlime.methods.fused import Fused
 from camlime.methods.lime import Lime
+from camlime.methods.occlusion import Occlusion
 from camlime.methods.sampling import Cancelled
 from camlime.settings import Settings
 from camlime.subdivision import with_structures
@@ -93,7 +94,11 @@ class Runner:
 
     def recipe(self) -> dict[str, Any]:
         """The settings that a method's map of a case depends on, beside the case itself and its budget."""
-        return {"lime_mode": self._wanted.lime_mode, "target_layer": self._layer}
+        return {
+            "lime_mode": self._wanted.lime_mode,
+            "target_layer": self._layer,
+            "window_mm": self._wanted.window_mm,
+        }
 
     def remake(self, name: str) -> Remake:
         """The method's map of another case, within so many passes."""
@@ -103,16 +108,20 @@ class Runner:
                 if name == rule:
                     gradcam, lime = (self._method(parent, passes).explain(case) for parent in ("gradcam", "lime"))
                     return combine(rule, gradcam, lime, case.input.valid.numpy())
+            if name == "occlusion":  # there is no fewer than one pass a region
+                passes = max(passes, 1 + case.regions[0].count)
             return self._method(name, passes).explain(case)
 
         return make
 
-    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused:
+    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused | Occlusion:
         budget = passes or self._budget
         if name == "lime":
             return Lime(budget=budget, mode=self._wanted.lime_mode)
         if name == "fused":
             return Fused(budget=budget, target_layer=self._layer)
+        if name == "occlusion":
+            return Occlusion(budget=budget, window_mm=self._wanted.window_mm)
         return cam.Cam(name, target_layer=self._layer)
 
 

@@ -12,7 +12,7 @@ from camlime.methods import cam
 from camlime.methods.combine import RULES
 from camlime.regions import Regions
 
-METHODS = (*cam.METHODS, "lime", "fused", *RULES)
+METHODS = (*cam.METHODS, "lime", "fused", "occlusion", *RULES)
 """Every method that can be asked for."""
 
 DEFAULT_METHODS = ("gradcam", "lime", "fused")
@@ -44,6 +44,7 @@ class Settings:
         amp: mixed precision.
         target_layer: of the CAMs; chosen if ``None``.
         baseline: name of what removed regions are replaced by.
+        window_mm: edge of the cube that occlusion slides over the image; it covers the regions if ``None``.
         evidence_budget: pass-equivalents for the evidence on all maps; 0 for no evidence; ``None``: what it takes, but
             no more than ten times ``budget``; see :func:`camlime.evidence.plan.share`.
 
@@ -67,6 +68,7 @@ class Settings:
     amp: bool = False
     target_layer: str | None = None
     baseline: str | None = None
+    window_mm: float | None = None
     evidence_budget: int | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from camlime.cli.commands.authoring import add_explain, card, check_bundle
 from camlime.cli.commands.benchmark import benchmark
 from camlime.cli.commands.classify import classify
 from camlime.cli.commands.demo import demo
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-for command in (explain, classify, what_if, layers, benchmark, demo):
+for command in (explain, classify, what_if, layers, benchmark, demo, check_bundle, add_explain, card):
     app.command()(command)
 
 

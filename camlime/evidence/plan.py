@@ -75,7 +75,7 @@ class Plan:
             controls = left >= baselines * _OTHER_CONTROLS * _FINE
             left -= baselines * _OTHER_CONTROLS * _FINE if controls else 0
         own = passes_of(attribution)
-        seeded = attribution.region_weights is not None
+        seeded = _repeatable(attribution)
         against_map = left >= own
         second_run = 0 if not seeded else own if against_map else left // 2
         second_run = second_run if second_run >= min(LEAST_SECOND_RUN, own) else 0
@@ -133,6 +133,11 @@ def default_budget_of_all(attributions: Sequence[Attribution], baselines: int) -
     )
 
 
+def _repeatable(attribution: Attribution) -> bool:
+    """Whether another seed gives another map, region by region, to compare with."""
+    return attribution.region_weights is not None and attribution.parameters.get("random") is not False
+
+
 def passes_of(attribution: Attribution) -> int:
     """Pass-equivalents that a map took."""
     return attribution.forward_passes + 2 * attribution.backward_passes
@@ -143,4 +148,4 @@ def _needed(attribution: Attribution, baselines: int, sentence: int) -> int:
 
 
 def _second_run(attribution: Attribution) -> int:
-    return 0 if attribution.region_weights is None else min(passes_of(attribution), SECOND_RUN_AT_MOST)
+    return min(passes_of(attribution), SECOND_RUN_AT_MOST) if _repeatable(attribution) else 0

@@ -19,6 +19,7 @@ METHOD_NAMES = {
     "eigencam": "Eigen-CAM",
     "lime": "LIME",
     "fused": "Fused",
+    "occlusion": "Occlusion",
     "mean": "Mean",
     "geometric": "Geometric mean",
     "rank": "Rank mean",
@@ -68,8 +69,9 @@ def unit_of(attribution: Attribution) -> str:
         return "activation"
     if attribution.method in {"mean", "geometric", "rank"}:
         return "relative"
-    if attribution.method in {"lime", "fused"}:
-        return f"{attribution.parameters.get('explains', 'log-odds')} a region"
+    if attribution.method in {"lime", "fused", "occlusion"}:
+        part = "window" if "window_mm" in attribution.parameters else "region"
+        return f"{attribution.parameters.get('explains', 'log-odds')} a {part}"
     return "log-odds a cell"
 
 

@@ -167,6 +167,7 @@ SETTINGS = {
     "amp": SWITCH,
     "target_layer": TEXT,
     "baseline": TEXT,
+    "window_mm": Field("a length in mm", lambda value: _is_numbers([value], 1) and value > 0),
 }
 
 

@@ -56,6 +56,10 @@ def explain(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
     ] = None,
+    window_mm: Annotated[
+        float | None,
+        typer.Option("--window-mm", metavar="MM", help="Occlusion: slide a cube of this edge; regions if left out."),
+    ] = None,
     evidence_budget: Annotated[
         int | None,
         typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on all maps; 0 for none."),
@@ -116,6 +120,7 @@ def explain(
                 "amp": amp,
                 "target_layer": target_layer,
                 "baseline": baseline,
+                "window_mm": window_mm,
                 "evidence_budget": evidence_budget,
             },
         )

@@ -21,6 +21,9 @@ from camlime.worker.engine.warm import Speed
 CAM_PASSES = 3
 """One forward and one backward."""
 
+SAMPLED = frozenset({"lime", "fused", "occlusion"})
+"""Methods that may use the budget; occlusion stops where every region was covered once."""
+
 SCORING_BASELINES = 2
 
 BELIEVED = 64
@@ -58,7 +61,7 @@ def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
     most = StoppingRule().most_passes if bound else int(budget)
     passes: dict[str, int] = {}
     for method in _with_parents(methods):
-        passes[method] = most if method in {"lime", "fused"} else CAM_PASSES
+        passes[method] = most if method in SAMPLED else CAM_PASSES
     evidence = settings.get("evidence_budget")
     passes[EVIDENCE] = _evidence(methods, most, bound=bound) if evidence is None else int(evidence)
     return Plan(passes, bound)
@@ -77,7 +80,7 @@ def _evidence(methods: Sequence[str], budget: int, *, bound: bool) -> int:
 
 
 def _like(method: str, budget: int) -> Attribution:
-    sampled = method in {"fused", "lime"}
+    sampled = method in SAMPLED
     return Attribution(
         method,
         np.empty(0, dtype=np.float32),
