@@ -9,6 +9,7 @@ import typer
 from camlime.cli.commands.classify import classify
 from camlime.cli.commands.demo import demo
 from camlime.cli.commands.explain import explain
+from camlime.cli.commands.export import export
 from camlime.cli.commands.layers import layers
 from camlime.cli.commands.what_if import what_if
 from camlime.cli.options import Debug
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-for command in (explain, classify, what_if, layers, demo):
+for command in (explain, classify, what_if, export, layers, demo):
     app.command()(command)
 
 
