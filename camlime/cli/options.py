@@ -29,6 +29,9 @@ OptionalScanPath = Annotated[
 ExplanationFolder = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="A folder that camlime explain wrote.", show_default=False)
 ]
+Identified = Annotated[
+    bool, typer.Option("--identified", help="Show names of files and the series UID, which may name a patient.")
+]
 BundleName = Annotated[
     str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder, or the name of a shipped one.")
 ]
