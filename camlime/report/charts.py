@@ -11,8 +11,8 @@ from camlime.evidence.curves import Curve
 from camlime.evidence.records import BaselineEvidence, Evidence
 from camlime.overview.words import areas_in_words, clean
 
-WIDTH, HEIGHT = 320.0, 170.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 10.0, 10.0, 30.0
+WIDTH, HEIGHT = 320.0, 182.0
+LEFT, RIGHT, TOP, BOTTOM = 40.0, 10.0, 24.0, 28.0
 
 
 @dataclass(frozen=True)
@@ -115,4 +115,4 @@ def _ticks(limits: tuple[float, float]) -> list[float]:
     step = 10.0 ** np.floor(np.log10(span / 3))
     step = next(step * m for m in (1, 2, 5, 10) if span / (step * m) <= 5)
     start = np.ceil(limits[0] / step)
-    return [float(step * k) for k in np.arange(start, np.floor(limits[1] / step) + 1)]
+    return [float(step * k) + 0.0 for k in np.arange(start, np.floor(limits[1] / step) + 1)]

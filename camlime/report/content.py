@@ -35,6 +35,7 @@ class ClassRow:
 
     name: str
     probability: float
+    percent: str
     predicted: bool
     explained: bool
 
@@ -54,6 +55,7 @@ class Verdict:
 class RegionRow:
     """One region of the table; ``bar`` is its weight as a share of the largest, -1 to 1."""
 
+    id: int
     name: str
     weight: float | None
     error: float | None
@@ -75,12 +77,25 @@ def classes(explanation: Explanation) -> tuple[list[ClassRow], int]:
         ClassRow(
             clean(name),
             float(prediction.probabilities[name]),
+            percent(prediction.probabilities[name]),
             name == prediction.class_name,
             name == explanation.explained_class,
         )
         for name in shown
     ]
     return rows, len(order) - len(shown)
+
+
+def percent(probability: float) -> str:
+    """A probability in per cent that rounding takes neither to certainty nor to impossibility.
+
+    Example:
+        >>> percent(0.97), percent(0.99999), percent(0.0)
+        ('97.0 %', '> 99.9 %', '< 0.1 %')
+    """
+    if probability > 0.999:
+        return "> 99.9 %"
+    return "< 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
 
 
 def verdicts(explanation: Explanation) -> list[Verdict]:
@@ -129,6 +144,7 @@ def regions(explanation: Explanation, to_page: Any, *, picture: bool) -> tuple[l
         certain = weight is not None and (error is None or abs(weight) >= norm.ppf(0.5 + CONFIDENCE / 2) * error)
         shown.append(
             RegionRow(
+                row["id"],
                 clean(row["name"]) if row["name"] is not None else f"Region {row['id']}",
                 weight,
                 error,

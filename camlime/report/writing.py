@@ -92,7 +92,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         data=_data(volumes),
         explained=clean(explanation.explained_class),
         predicted=clean(explanation.prediction.class_name),
-        probability=float(explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))),
+        probability=content.percent(explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))),
         bundle=clean(" ".join(str(bundle.get(key) or "") for key in ("name", "version"))),
         classes=rows,
         more_classes=more_classes,

@@ -155,7 +155,7 @@ class View {
       : "x " + number(Math.max(-point[0], 0), 0) + ", y " + number(Math.max(-point[1], 0), 0);
     $("value").textContent = this.said(point);
     const region = this.value(this.regions, point);
-    const row = region ? this.rows.find((button) => button.textContent === "Region " + region || Number(button.dataset.id) === region) : null;
+    const row = region ? this.rows.find((button) => Number(button.dataset.id) === region) : null;
     for (const button of this.rows) button.closest("tr").classList.toggle("here", button === row);
     $("region").textContent = region ? (row ? row.textContent : "Region " + region) : "outside what the network saw";
   }
@@ -213,9 +213,9 @@ async function start() {
   const nv = new Niivue({
     isRadiologicalConvention: true, sagittalNoseLeft: true, backColor: [0, 0, 0, 1], crosshairColor: [1, 0.88, 0.3, 0.9],
     crosshairWidth: 0.3, crosshairWidthUnit: "percent", crosshairGap: 3, fontColor: [0.9, 0.93, 0.95, 1], isColorbar: false, show3Dcrosshair: true, loadingText: "", dragAndDropEnabled: false,
-    isOrientationTextVisible: told.inPatient, isCornerOrientationText: false, viewModeHotKey: "", clipPlaneHotKey: "",
+    isOrientationTextVisible: told.inPatient, isCornerOrientationText: false, showAllOrientationMarkers: true, viewModeHotKey: "", clipPlaneHotKey: "",
     dragMode: DRAG_MODE.slicer3D, multiplanarShowRender: SHOW_RENDER.NEVER, logLevel: "error", fontMinPx: 13, fontSizeScaling: 0.35,
-    tileMargin: 6,
+    tileMargin: 6, clipPlaneColor: [0, 0, 0, 0],
   });
   for (const name of ["for", "against", "spread"]) nv.addColormap("camlime-" + name, ramp(told.colours[name]));
   $("stage").hidden = false;
