@@ -64,7 +64,10 @@ def charts_of(evidence: Evidence) -> list[BaselineCharts]:
 
 def _pair(evidence: Evidence, test: BaselineEvidence) -> tuple[Chart, Chart]:
     curves, random = test.curves, test.controls.get("random")
-    removed = [("for", "most relevant first", curves.most_first), ("against", "least relevant first", curves.least_first)]
+    removed = [
+        ("for", "most relevant first", curves.most_first),
+        ("against", "least relevant first", curves.least_first),
+    ]
     put_back = [
         ("for", "most relevant first", curves.insertion),
         ("against", "least relevant first", curves.most_first.backwards()),

@@ -1,4 +1,4 @@
-"""Volumes made small enough for a page: cropped, averaged over blocks, and in 16 or 8 bits; and what was done, in words."""
+"""Volumes made small enough for a page: cropped, averaged over blocks, and in 16 or 8 bits."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Grid:
 
     def averaged(self, volume: NDArray[Any]) -> NDArray[np.float32]:
         """Mean of each block, ``(*S,)``; a block at the upper edge may be smaller."""
-        values = volume[self.box].astype(np.float32)
+        values: NDArray[Any] = volume[self.box].astype(np.float32)
         for axis, factor in enumerate(self.factors):
             if factor > 1:
                 starts = np.arange(0, values.shape[axis], factor)
-                sizes = np.diff(np.append(starts, values.shape[axis]))
+                sizes = np.diff(np.append(starts, values.shape[axis])).astype(np.float32)
                 shape = [-1 if a == axis else 1 for a in range(values.ndim)]
                 values = np.add.reduceat(values, starts, axis=axis) / sizes.reshape(shape)
-        return values.astype(np.float32)
+        return values
 
     def picked(self, labels: NDArray[Any]) -> NDArray[Any]:
         """The voxel in the middle of each block, for labels."""

@@ -114,7 +114,9 @@ def page_volumes(explanation: Explanation, scan: Scan | None) -> Volumes:
     if below is None:
         below = _seen(explanation, grid)
         said.append("Below the maps lies what the network saw, not the scan as it was taken.")
-    said.append("The scan has 256 levels of grey, maps 65 535 levels; exact values are in the explanation's NIfTI files.")
+    said.append(
+        "The scan has 256 levels of grey, maps 65 535 levels; exact values are in the explanation's NIfTI files."
+    )
     drawn = []
     for one, values in overlays:
         kept = grid.picked(values) if one.kind == "labels" else grid.averaged(values)

@@ -1,4 +1,4 @@
-"""The page: template, style, script and data in one file, under a content security policy that names each by its hash."""
+"""The page: template, style, script and data in one file, under a content security policy of their hashes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from camlime.report import content
 from camlime.report.niivue import Viewer, installed_viewer
 from camlime.report.picture import static_picture
 from camlime.report.volumes import Volume, Volumes, page_volumes
-from camlime.saving import REPORT_NAME, staged
+from camlime.saving import staged
 from camlime.scan import Scan
 
 _STEPS = 9
@@ -92,7 +92,9 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         data=_data(volumes),
         explained=clean(explanation.explained_class),
         predicted=clean(explanation.prediction.class_name),
-        probability=content.percent(explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))),
+        probability=content.percent(
+            explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))
+        ),
         bundle=clean(" ".join(str(bundle.get(key) or "") for key in ("name", "version"))),
         classes=rows,
         more_classes=more_classes,
@@ -111,7 +113,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
 
 
 def _text(name: str) -> str:
-    return resources.files("camlime.report").joinpath("page", name).read_text(encoding="utf-8")
+    return resources.files("camlime.report").joinpath("page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, scripts: list[str]) -> str:

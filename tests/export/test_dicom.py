@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +203,15 @@ def test_dciodvfy_finds_no_error(exported: Any, name: str) -> None:
 
 def test_dcmqi_reads_the_same_voxels(exported: Any, geometry: str, tmp_path: Path) -> None:
     sitk = pytest.importorskip("SimpleITK")
-    if shutil.which("segimage2itkimage") is None:
+    segments, maps = tool("segimage2itkimage"), tool("paramap2itkimage")
+    if segments is None or maps is None:
         pytest.skip("needs dcmqi: pip install camlime[test]")
     if geometry == "tilted gantry":
         pytest.skip("dcmqi makes ITK images, which cannot be sheared")
     explanation, _, out = exported(geometry)
     levels = case_levels(explanation)
     assert levels is not None
-    run = [shutil.which("segimage2itkimage"), "--inputDICOM", out / "segmentation.dcm", "--outputDirectory", tmp_path]
+    run = [segments, "--inputDICOM", out / "segmentation.dcm", "--outputDirectory", tmp_path]
     subprocess.run([*map(str, run), "--outputType", "nrrd", "--prefix", "seg"], capture_output=True, check=True)
     affine, target = explanation.input.affine, affine_of(geometry)
     for label in (1, 3):
@@ -217,7 +219,7 @@ def test_dcmqi_reads_the_same_voxels(exported: Any, geometry: str, tmp_path: Pat
         assert voxels_on_source(sitk.GetArrayFromImage(image).T, image, geometry) == set(
             map(tuple, np.argwhere(nearest_voxel_values(levels.evidence, affine, target) == label))
         )
-    run = [shutil.which("paramap2itkimage"), "--inputDICOM", out / "fused.dcm", "--outputDirectory", tmp_path]
+    run = [maps, "--inputDICOM", out / "fused.dcm", "--outputDirectory", tmp_path]
     subprocess.run([*map(str, run), "--outputType", "nrrd", "--prefix", "map"], capture_output=True, check=True)
     image = sitk.ReadImage(str(tmp_path / "map-pmap.nrrd"))
     truth = linear_values(explanation.attributions["fused"].values.astype(float), affine, target)
@@ -226,6 +228,11 @@ def test_dcmqi_reads_the_same_voxels(exported: Any, geometry: str, tmp_path: Pat
         at = on_source(index, image, geometry)
         assert found[tuple(index)] == pytest.approx(truth[at], abs=1e-5)
     assert np.count_nonzero(found) == np.count_nonzero(np.abs(truth) > 0)
+
+
+def tool(name: str) -> str | None:
+    """A program of the package dcmqi: beside this Python, or on the path."""
+    return shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
 
 
 def on_source(index: np.ndarray, image: Any, geometry: str) -> tuple[int, ...]:

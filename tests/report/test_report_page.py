@@ -1,4 +1,4 @@
-"""The page in a real browser: it works from disk under its own policy, whatever names say, for keyboards and readers."""
+"""The page in a real browser: from disk, under its own policy, whatever names say, by keyboard as well."""
 
 from __future__ import annotations
 
@@ -119,13 +119,17 @@ def test_the_viewer_shows_what_is_at_the_crosshair(shared: Opened) -> None:
     assert found.text("#region") == "Region 3"
     value = float(re.search(r"[+−]?[\d.]+", found.text("#value"))[0].replace("−", "-"))  # type: ignore[index]
     index = np.linalg.inv(explanation.input.affine) @ [*row["centre_ras_mm"], 1.0]
-    assert value == pytest.approx(explanation.attributions["fused"].values[tuple(np.rint(index[:3]).astype(int))], abs=0.01)
+    assert value == pytest.approx(
+        explanation.attributions["fused"].values[tuple(np.rint(index[:3]).astype(int))], abs=0.01
+    )
     assert found.page.locator("tr.here").inner_text().startswith("Region 3")
 
 
 def test_the_maps_colours_opacity_and_threshold_change_the_picture(shared: Opened) -> None:
     found = shared
     found.page.select_option("#map", "fused")
+    found.page.select_option("#view", "axial")
+    found.page.click("#home")
     colourful = lambda pixels: int((np.ptp(pixels.astype(int), axis=-1) > 40).sum())  # noqa: E731
     before = colourful(found.canvas_colours())
     found.page.evaluate("document.getElementById('threshold').value = 95")
@@ -208,7 +212,10 @@ def test_pictures_lie_as_they_were_stored(opened: Any) -> None:
     assert found.text("#at") == "x 24, y 4"
     found.page.select_option("#map", "")
     pixels = found.canvas_colours().astype(int)
-    red = np.argwhere((pixels[..., 0] > 150) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)).mean(axis=0) / pixels.shape[:2]
+    red = (
+        np.argwhere((pixels[..., 0] > 150) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)).mean(axis=0)
+        / pixels.shape[:2]
+    )
     assert red[0] < 0.4 and red[1] > 0.6  # the red spot is at the upper right, as in the file
 
 

@@ -62,7 +62,9 @@ def explain(
     native_grid: Annotated[
         bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
     ] = False,
-    report: Annotated[bool, typer.Option("--report", help="Also write report.html, a page to read and hand on.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write report.html, a page to read and hand on.")
+    ] = False,
     identified: options.Identified = False,
     trust_code: options.TrustCode = False,
     quiet: options.Quiet = False,
