@@ -117,7 +117,7 @@ def test_maps_hold_the_interpolated_values(exported: Any, geometry: str) -> None
             dtype=float,
         )
         slices = placed(positions, geometry)
-        assert sorted(slices) == [2, 3, 4, 5, 6]
+        assert slices == [2, 3, 4, 5, 6]
         np.testing.assert_allclose(dataset.pixel_array.transpose(2, 1, 0), truth[:, :, slices], atol=1e-5)
 
 
@@ -219,12 +219,12 @@ def test_dcmqi_reads_the_same_voxels(exported: Any, geometry: str, tmp_path: Pat
         assert voxels_on_source(sitk.GetArrayFromImage(image).T, image, geometry) == set(
             map(tuple, np.argwhere(nearest_voxel_values(levels.evidence, affine, target) == label))
         )
-    run = [maps, "--inputDICOM", out / "fused.dcm", "--outputDirectory", tmp_path]
+    run = [maps, "--inputDICOM", out / "gradcam.dcm", "--outputDirectory", tmp_path]
     subprocess.run([*map(str, run), "--outputType", "nrrd", "--prefix", "map"], capture_output=True, check=True)
     image = sitk.ReadImage(str(tmp_path / "map-pmap.nrrd"))
-    truth = linear_values(explanation.attributions["fused"].values.astype(float), affine, target)
+    truth = linear_values(explanation.attributions["gradcam"].values.astype(float), affine, target)
     found = sitk.GetArrayFromImage(image).T
-    for index in np.argwhere(np.abs(found) > 0)[::7]:
+    for index in np.argwhere(np.abs(found) > 0):
         at = on_source(index, image, geometry)
         assert found[tuple(index)] == pytest.approx(truth[at], abs=1e-5)
     assert np.count_nonzero(found) == np.count_nonzero(np.abs(truth) > 0)

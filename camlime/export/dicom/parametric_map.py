@@ -117,10 +117,29 @@ def parametric_map(
         series_description=fit(f"camlime maps for {explanation.explained_class}", 64),
         **equipment(),
     )
+    _order_frames(dataset, source)
     dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(source.headers[0])]
     dataset.ContentCreatorName = None
     name_scheme(dataset)
     return dataset
+
+
+def _order_frames(dataset: Any, source: Source) -> None:
+    """Store the frames in the order of the source's slices, along their normal.
+
+    A frame's place is in its header, but there are readers, dcmqi among them, that take the frames to lie one behind
+    the other along the normal, as they are stored; highdicom stores them the other way round.
+    """
+    groups = list(dataset.PerFrameFunctionalGroupsSequence)
+    slices = {header.SOPInstanceUID: k for k, header in enumerate(source.headers)}
+    order = np.argsort(
+        [slices[g.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] for g in groups]
+    )
+    for number, group in enumerate(ordered := [groups[i] for i in order], start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = number
+    dataset.PerFrameFunctionalGroupsSequence = ordered
+    pixels = np.frombuffer(dataset.FloatPixelData, dtype="<f4").reshape(len(groups), dataset.Rows, dataset.Columns)
+    dataset.FloatPixelData = pixels[order].tobytes()
 
 
 def _anatomy(header: Any) -> Any:
