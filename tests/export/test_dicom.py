@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from camlime.errors import OutputError, RequestError, ScanError
 from camlime.explanation import Explanation
 from camlime.export.dicom import export_dicom
 from camlime.levels import case_levels
+from camlime.scan import Scan
 
 hd = pytest.importorskip("highdicom", reason="needs highdicom: pip install camlime[dicom]")
 pydicom = pytest.importorskip("pydicom")
@@ -228,6 +230,32 @@ def test_dcmqi_reads_the_same_voxels(exported: Any, geometry: str, tmp_path: Pat
         at = on_source(index, image, geometry)
         assert found[tuple(index)] == pytest.approx(truth[at], abs=1e-5)
     assert np.count_nonzero(found) == np.count_nonzero(np.abs(truth) > 0)
+
+
+@pytest.mark.data
+def test_a_real_oblique_series_comes_back_from_dcmqi(data_dir: Path, tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    source, maps = data_dir / "dicom" / "brain_mr" / "11_T1post_18670", tool("paramap2itkimage")
+    if not source.is_dir() or maps is None:
+        pytest.skip(f"needs dcmqi and {source}")
+    scan = Scan.read(source)
+    made = explanation_of("straight", series_uid=scan.series_uid)
+    inner = scan.affine.copy()
+    inner[:3, 3] = scan.voxel_to_ras([100, 120, 8])  # the scan's own voxels: nothing is interpolated
+    moved = dataclasses.replace(made, input=dataclasses.replace(made.input, affine=inner))
+    export_dicom(moved, source, tmp_path / "out")
+    if shutil.which("dciodvfy") is not None:
+        for name in FILES:
+            run = ["dciodvfy", str(tmp_path / "out" / f"{name}.dcm")]
+            assert "Error" not in subprocess.run(run, capture_output=True, text=True, check=False).stderr
+    run = [maps, "--inputDICOM", str(tmp_path / "out" / "gradcam.dcm"), "--outputDirectory", str(tmp_path)]
+    subprocess.run([*run, "--outputType", "nrrd", "--prefix", "map"], capture_output=True, check=True)
+    image = sitk.ReadImage(str(tmp_path / "map-pmap.nrrd"))
+    values, back = made.attributions["gradcam"].values, sitk.GetArrayFromImage(image).T
+    for index in np.ndindex(*values.shape):
+        point = (LPS @ inner @ [*index, 1.0])[:3]
+        at = image.TransformPhysicalPointToIndex(point.tolist())
+        assert back[tuple(at)] == pytest.approx(values[index], abs=1e-6)
 
 
 def tool(name: str) -> str | None:
