@@ -29,8 +29,7 @@ def main() -> None:
 
 
 def photograph(page: Path, picture: Path) -> None:
-    """Keep what a reader sees first of a page, in few colours, since it lies in the repository."""
-    from PIL import Image
+    """Keep what a reader sees first of a page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
@@ -43,8 +42,6 @@ def photograph(page: Path, picture: Path) -> None:
         view.wait_for_timeout(1000)
         view.screenshot(path=picture)
         browser.close()
-    with Image.open(picture) as image:
-        image.convert("RGB").quantize(128).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
