@@ -24,6 +24,9 @@ from camlime.scan import save_volume
 from camlime.scan.scan import Scan
 from camlime.staging import JSON_NAME, staged
 
+REPORT_NAME = "report.html"
+"""The page that may be written beside an explanation, and goes with it."""
+
 _OVERVIEW = "overview.png"
 
 
@@ -91,7 +94,7 @@ def _earlier_files(folder: Path) -> list[Path]:
             names.append(f"{NATIVE}/regions.nii.gz")
         if record["input"]["padded_voxels"]:
             names.append("valid.nii.gz")
-        names += [record["input"]["file"], record["regions_file"], _OVERVIEW, JSON_NAME]
+        names += [record["input"]["file"], record["regions_file"], _OVERVIEW, REPORT_NAME, JSON_NAME]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
     return [Path(name) for name in names if isinstance(name, str) and _is_ours(name)]
@@ -101,7 +104,7 @@ def _is_ours(name: str) -> bool:
     """Whether a name in a JSON, which anybody may have written, is one that could have been saved here."""
     stem = name.removeprefix(f"{NATIVE}/")
     plain = not set(stem) & set("/\\:\0") and not stem.startswith(".")
-    return plain and (stem.endswith(".nii.gz") or name in {_OVERVIEW, JSON_NAME})
+    return plain and (stem.endswith(".nii.gz") or name in {_OVERVIEW, REPORT_NAME, JSON_NAME})
 
 
 def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:

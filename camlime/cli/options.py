@@ -26,6 +26,12 @@ ScanPath = Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI, NRRD, MHA
 OptionalScanPath = Annotated[
     Path | None, typer.Argument(metavar="[SCAN]", help="A scan; else the input shape in the bundle's metadata is used.")
 ]
+ExplanationFolder = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="A folder that camlime explain wrote.", show_default=False)
+]
+Identified = Annotated[
+    bool, typer.Option("--identified", help="Show names of files and the series UID, which may name a patient.")
+]
 BundleName = Annotated[
     str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder or zip, or the name of a shipped one.")
 ]

@@ -74,6 +74,10 @@ def explain(
     native_grid: Annotated[
         bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write report.html, a page to read and hand on.")
+    ] = False,
+    identified: options.Identified = False,
     trust_code: options.TrustCode = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -102,6 +106,8 @@ def explain(
             place=place,
             series=series,
             native_grid=native_grid,
+            report=report,
+            identified=identified,
             trust_code=trust_code,
             quiet=quiet,
             settings={
