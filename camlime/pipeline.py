@@ -102,12 +102,34 @@ class Listeners:
     Args:
         on_progress: after each batch.
         on_attribution: when a method is done.
+        on_draft: after each batch of LIME and fused, with the method's name and a function that makes its map so far.
         cancelled: asked between batches; ``True`` ends the work with what is there.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_attribution: Callable[[Attribution], None] = lambda attribution: None
+    on_draft: Callable[[str, Callable[[], Attribution]], None] = lambda method, draft: None
     cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What several questions about one case share, made once: for programs that stay, such as the worker.
+
+    Args:
+        input: what the network sees, from ``bundle.prepare(focus(scan, bundle, point))``.
+        classifier: the bundle's model on a device, with the batch size that it has measured.
+
+    Example:
+        >>> bundle, scan = Bundle.load("lung_nodule_ct"), Scan.read("ct.nii.gz")  # doctest: +SKIP
+        >>> point = (-62.0, 14.0, -120.0)
+        >>> ready = Prepared(bundle.prepare(focus(scan, bundle, point)), classifier_of(bundle))  # doctest: +SKIP
+        >>> explain(scan, bundle, prepared=ready, point=point).prediction  # doctest: +SKIP
+        >>> explain(scan, bundle, prepared=ready, point=point, class_name="benign").explained_class  # doctest: +SKIP
+    """
+
+    input: ModelInput
+    classifier: Classifier
 
 
 def explain(
@@ -117,6 +139,7 @@ def explain(
     series: str | None = None,
     trust_code: bool = False,
     listeners: Listeners | None = None,
+    prepared: Prepared | None = None,
     **settings: Any,
 ) -> Explanation:
     """Explain why a bundle's model answers as it does on a scan.
@@ -127,6 +150,7 @@ def explain(
         series: which DICOM series, where a folder holds several.
         trust_code: let the bundle run code of its own; see :class:`camlime.Bundle`.
         listeners: for progress and to cancel.
+        prepared: made before from this scan, bundle, point, device, batch size and precision.
         **settings: the fields of :class:`Settings`.
 
     Raises:
@@ -148,8 +172,12 @@ def explain(
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
-    model_input = read_bundle.prepare(focus(read_scan, read_bundle, wanted.point))
-    classifier = _classifier(read_bundle, wanted)
+    if prepared is None:
+        prepared = Prepared(
+            read_bundle.prepare(focus(read_scan, read_bundle, wanted.point)),
+            classifier_of(read_bundle, device=wanted.device, amp=wanted.amp, batch_size=wanted.batch_size),
+        )
+    model_input, classifier = prepared.input, prepared.classifier
     if wanted.class_name is not None:
         classifier.class_index(wanted.class_name)
     baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
@@ -164,6 +192,7 @@ def explain(
         baseline,
         seed=wanted.seed,
         on_progress=heard.on_progress,
+        on_draft=heard.on_draft,
         cancelled=heard.cancelled,
     )
     budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
@@ -200,7 +229,7 @@ def classify(
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
-    return predict(_classifier(read_bundle, Settings(device=device)), model_input)
+    return predict(classifier_of(read_bundle, device=device), model_input)
 
 
 def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
@@ -247,6 +276,21 @@ def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
                 hint="give --point R A S in mm (the position that 3D Slicer shows), --point-lps or --center-voxel",
             )
     return scan
+
+
+def classifier_of(
+    bundle: Bundle, *, device: str = "auto", amp: bool = False, batch_size: int | None = None
+) -> Classifier:
+    """The bundle's model on a device; arguments and errors as :class:`camlime.Classifier`'s."""
+    return Classifier(
+        bundle.network,
+        class_names=bundle.class_names,
+        activation=bundle.activation,
+        device=device,
+        amp=amp,
+        batch_size=batch_size,
+        inferer=bundle.inferer,
+    )
 
 
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:
@@ -367,18 +411,6 @@ class _Examiner:
             return False
         self.done[attribution.method] = evidence
         return True
-
-
-def _classifier(bundle: Bundle, wanted: Settings) -> Classifier:
-    return Classifier(
-        bundle.network,
-        class_names=bundle.class_names,
-        activation=bundle.activation,
-        device=wanted.device,
-        amp=wanted.amp,
-        batch_size=wanted.batch_size,
-        inferer=bundle.inferer,
-    )
 
 
 def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:

@@ -67,8 +67,8 @@ def save_explanation(explanation: Explanation, folder: Path, *, native: Scan | N
             (stage / NATIVE).mkdir()
             names += _write_native(explanation, native, stage)
         draw_overview(explanation, stage / _OVERVIEW)
-        record = _record(explanation, native is not None)
-        (stage / JSON_NAME).write_text(json.dumps(_plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        record = record_of(explanation, native=native is not None)
+        (stage / JSON_NAME).write_text(json.dumps(plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return [folder / name for name in (JSON_NAME, _OVERVIEW, *names)]
 
 
@@ -282,7 +282,8 @@ def file_stem(method: str) -> str:
     return method.replace("+", "p")
 
 
-def _record(explanation: Explanation, native: bool) -> dict[str, Any]:
+def record_of(explanation: Explanation, *, native: bool = False) -> dict[str, Any]:
+    """What ``explanation.json`` says, before :func:`plain`; with ``native`` it names the maps on the scan's grid, too."""
     prediction = explanation.prediction
     return {
         "format": FORMAT,
@@ -402,12 +403,12 @@ def _volume(path: Path) -> NDArray[np.float32]:
         raise OutputError(f"{path} is damaged: {error}", hint="explain the scan again") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON's own types; NaN and infinities, which JSON has not, become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

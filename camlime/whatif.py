@@ -17,11 +17,10 @@ from torch import Tensor
 
 from camlime.bundle import Bundle, NamedOptions
 from camlime.bundle.model_input import ModelInput
-from camlime.classifier import Classifier
 from camlime.errors import RegionsError
 from camlime.explanation import Prediction
 from camlime.masking import make_baseline
-from camlime.pipeline import focus, prediction_from
+from camlime.pipeline import Prepared, classifier_of, focus, prediction_from
 from camlime.region_source import labels_from_file
 from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
@@ -94,6 +93,7 @@ def what_if(
     series: str | None = None,
     device: str = "auto",
     trust_code: bool = False,
+    prepared: Prepared | None = None,
 ) -> WhatIf:
     """Ask the model about the image without a marked part, and about the marked part alone.
 
@@ -107,6 +107,7 @@ def what_if(
         series: which DICOM series, where a folder holds several.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         trust_code: let the bundle run code of its own; see :class:`camlime.Bundle`.
+        prepared: made before from this scan, bundle, point and device.
 
     Raises:
         RegionsError: the mask lies on another grid, does not hold the label, or marks nothing (or everything) that the
@@ -119,16 +120,12 @@ def what_if(
     """
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
-    model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
+    if prepared is None:
+        model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
+        prepared = Prepared(model_input, classifier_of(read_bundle, device=device))
+    model_input, classifier = prepared.input, prepared.classifier
     part, name = marked(mask, label, read_scan, model_input)
     images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
-    classifier = Classifier(
-        read_bundle.network,
-        class_names=read_bundle.class_names,
-        activation=read_bundle.activation,
-        device=device,
-        inferer=read_bundle.inferer,
-    )
     logits = classifier.logits(images)
     odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
     predictions = [prediction_from(classifier, row) for row in logits]

@@ -39,8 +39,17 @@ class Meter:
         return twin
 
     def case(self, classifier: Classifier, *, seed: int) -> Case:
-        """The case for another run of a method, with a counted classifier; reports its progress as the evidence's."""
-        return replace(self._case, classifier=classifier, seed=seed, on_progress=lambda progress: self.report())
+        """The case for another run of a method, with a counted classifier; reports its progress as the evidence's.
+
+        Its drafts are nobody's map.
+        """
+        return replace(
+            self._case,
+            classifier=classifier,
+            seed=seed,
+            on_progress=lambda progress: self.report(),
+            on_draft=lambda method, draft: None,
+        )
 
     def report(self) -> None:
         """Say how far the evidence is."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
 from camlime.regions import Regions
@@ -25,6 +26,10 @@ def _ignore(progress: Progress) -> None:
     """Take a report of progress and do nothing."""
 
 
+def _no_draft(method: str, draft: Callable[[], Attribution]) -> None:
+    """Take no draft."""
+
+
 def _never() -> bool:
     return False
 
@@ -41,6 +46,8 @@ class Case:
         baseline: what stands in the place of what is removed, shape ``(C, *S)``.
         seed: of every random choice.
         on_progress: called with a :class:`Progress` after each batch.
+        on_draft: called after each batch of LIME and fused with the method's name and a function that makes its map as
+            far as it is, which costs something: it is for the listener to say how often.
         cancelled: asked between batches; a method that hears ``True`` stops and returns what it has.
     """
 
@@ -51,4 +58,5 @@ class Case:
     baseline: Tensor
     seed: int = 0
     on_progress: Callable[[Progress], None] = field(default=_ignore, repr=False)
+    on_draft: Callable[[str, Callable[[], Attribution]], None] = field(default=_no_draft, repr=False)
     cancelled: Callable[[], bool] = field(default=_never, repr=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from camlime.methods.budget import Budget, split_pairs
 from camlime.methods.cam import input_grid_maps, target
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
+from camlime.methods.drafts import offer_drafts
 from camlime.methods.evidence_model import Posterior, RunningSums, fit
 from camlime.methods.sampling import Cancelled, PairSampler
 from camlime.methods.segmentations import SegmentationResult, average_over_segmentations
@@ -99,6 +101,7 @@ class Fused:
             if not results and self.gradient_pairs:
                 maps[MASKED_GRADIENT] = sampler.run_with_gradient(min(self.gradient_pairs, pairs)).voxels
             columns = pooled(maps, regions.pool)
+            offer_drafts(case, sampler, regions, results, partial(fit, columns=columns))
             finished = self._sample(sampler, columns, notes)
             if sampler.sums.n:
                 results.append(SegmentationResult(regions, fit(sampler.sums, columns), sampler.sums))

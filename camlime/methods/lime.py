@@ -23,6 +23,7 @@ from camlime.masking import Masker, region_mean_baseline
 from camlime.methods.budget import Budget, split_pairs
 from camlime.methods.case import Case, Progress
 from camlime.methods.designs import supports_intervals
+from camlime.methods.drafts import offer_drafts
 from camlime.methods.evidence_model import fit
 from camlime.methods.sampling import Cancelled, PairSampler
 from camlime.methods.segmentations import SegmentationResult, average_over_segmentations
@@ -82,6 +83,7 @@ class Lime:
         for regions, pairs in zip(case.regions, shares, strict=True):
             sampler = PairSampler(case, regions, pairs=pairs, method=self.name, total_passes=2 * sum(shares))
             sampler.passes_done = 2 * sum(r.sums.n for r in results)
+            offer_drafts(case, sampler, regions, results, fit)
             if isinstance(self.budget, StoppingRule):
                 finished, reason = self.budget.run(sampler, fit)
                 notes.setdefault("stopped_because", []).append(reason)

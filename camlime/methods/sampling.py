@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,8 @@ class PairSampler:
         rng = np.random.default_rng([case.seed, index, regions.count])
         self._rows = paired_rows(regions.count, pairs, rng)
         self._pending: SignArray = np.empty((0, regions.count), dtype=np.int8)
-        self._method = method
+        self.method = method
+        self.after_batch: Callable[[], None] = lambda: None
         self._total = 2 * pairs if total_passes is None else total_passes
         self.pairs_left = pairs
         self.passes_done = 0
@@ -125,7 +127,8 @@ class PairSampler:
         self.sums.add(rows.astype(np.float64) / 2, odd)
         self.pairs_left -= half
         self.passes_done += 2 * half
-        self._case.on_progress(Progress(self._method, self.passes_done, self._total))
+        self._case.on_progress(Progress(self.method, self.passes_done, self._total))
+        self.after_batch()
 
 
 def _both_ways(rows: SignArray) -> Tensor:

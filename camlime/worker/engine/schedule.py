@@ -1,0 +1,115 @@
+"""How many passes an explanation will take, and how long they will last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from camlime.attribution import Attribution
+from camlime.bundle import Bundle
+from camlime.evidence.meter import NAME as EVIDENCE
+from camlime.evidence.plan import default_budget
+from camlime.methods.combine import RULES
+from camlime.methods.stopping import StoppingRule
+from camlime.pipeline import DEFAULT_BUDGET, DEFAULT_METHODS, checked_methods
+from camlime.worker.engine.warm import Speed
+
+CAM_PASSES = 3
+"""One forward and one backward."""
+
+SCORING_BASELINES = 2
+
+BELIEVED = 64
+"""Passes after which what is seen weighs as much as what was measured before."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pass-equivalents by stage, in order.
+
+    Args:
+        passes: by method, and of the evidence.
+        bound: whether the work may end long before.
+    """
+
+    passes: Mapping[str, int]
+    bound: bool
+
+    @property
+    def total(self) -> int:
+        """Of all stages."""
+        return sum(self.passes.values())
+
+
+def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
+    """What :func:`camlime.explain` will do with such settings.
+
+    Raises:
+        RequestError: there is no such method.
+    """
+    own = bundle.explain_settings
+    methods = checked_methods(settings.get("methods") or own.methods or DEFAULT_METHODS)
+    budget = settings.get("budget") or own.budget or DEFAULT_BUDGET
+    bound = budget == "auto"
+    most = StoppingRule().most_passes if bound else int(budget)
+    passes: dict[str, int] = {}
+    for method in _with_parents(methods):
+        passes[method] = most if method in {"lime", "fused"} else CAM_PASSES
+    evidence = settings.get("evidence_budget")
+    passes[EVIDENCE] = _evidence(methods, most) if evidence is None else int(evidence)
+    return Plan(passes, bound)
+
+
+def _with_parents(methods: Sequence[str]) -> list[str]:
+    parts = [part for method in methods for part in (("gradcam", "lime") if method in RULES else (method,))]
+    return list(dict.fromkeys(parts))
+
+
+def _evidence(methods: Sequence[str], budget: int) -> int:
+    lead = next((name for name in ("fused", "lime") if name in methods), methods[0])
+    sampled = lead in {"fused", "lime"}
+    like = Attribution(
+        lead,
+        np.empty(0, dtype=np.float32),
+        region_weights=np.empty(0) if sampled else None,
+        forward_passes=budget if sampled else CAM_PASSES,
+    )
+    return default_budget(like, SCORING_BASELINES)
+
+
+class Schedule:
+    """Seconds left of an explanation that runs.
+
+    Args:
+        planned: what it will do.
+        speed: seconds a pass, as known before; at the end what was seen is kept there.
+    """
+
+    def __init__(self, planned: Plan, speed: Speed) -> None:
+        self._planned = planned
+        self._speed = speed
+        self._started = time.monotonic()
+        self._done: dict[str, int] = {}
+
+    def seconds_left(self, stage: str, done: int, total: int) -> float:
+        """Hear that a stage has done so many passes; seconds until the end of the last stage."""
+        self._done[stage] = done
+        names = list(self._planned.passes)
+        later = names[names.index(stage) + 1 :] if stage in names else []
+        left = max(total - done, 0) + sum(self._planned.passes[name] for name in later)
+        return round(left * self._rate(), 1)
+
+    def finish(self) -> None:
+        """Remember for the next time how long a pass took with all that goes with it."""
+        if sum(self._done.values()) >= BELIEVED:
+            self._speed.seconds_per_pass = (time.monotonic() - self._started) / sum(self._done.values())
+            self._speed.seen = True
+
+    def _rate(self) -> float:
+        done = sum(self._done.values())
+        elapsed = time.monotonic() - self._started
+        return (self._speed.seconds_per_pass * BELIEVED + elapsed) / (BELIEVED + done)

@@ -1,0 +1,192 @@
+"""What is kept between requests, within bounds: bundles, models on devices, scans, prepared inputs, explanations."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from camlime.bundle import Bundle
+from camlime.bundle.shipped import find_bundle
+from camlime.classifier import Classifier
+from camlime.explanation import Explanation
+from camlime.pipeline import Prepared, classifier_of, focus
+from camlime.scan import Scan
+from camlime.worker.engine.arrays import scan_from_array
+from camlime.worker.engine.describe import blank_input
+from camlime.worker.engine.task import Task
+
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """The values used last, at most so many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value that is kept, or a new one, for which the one that was not used for longest goes."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        self._make_room()
+        self._values[key] = value = make()
+        return value
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keep a value."""
+        self._values.pop(key, None)
+        self._make_room()
+        self._values[key] = value
+
+    def _make_room(self) -> None:
+        while len(self._values) >= self._most:
+            self._values.popitem(last=False)
+
+    def find(self, key: Hashable) -> Value | None:
+        """The value that is kept, if it is."""
+        return self._values.get(key)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._values.clear()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case that can be asked about, and how fast its model answers.
+
+    Args:
+        scan: ``None`` for a blank input.
+        bundle: its model.
+        prepared: the input and the model on its device.
+        speed: shared by all cases of the same model, device and input size.
+    """
+
+    scan: Scan | None
+    bundle: Bundle
+    prepared: Prepared
+    speed: Speed
+
+
+@dataclass
+class Speed:
+    """Seconds a pass takes; as measured on one batch, later as seen in explanations, which do more than passes."""
+
+    seconds_per_pass: float
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """An explanation that may be exported, and the request that asked for it."""
+
+    explanation: Explanation
+    request: dict[str, Any]
+
+
+class Warm:
+    """All that is kept. A file or folder that changed on disk is read again."""
+
+    def __init__(self) -> None:
+        self.explanations: Kept[Done] = Kept(4)
+        self._bundles: Kept[Bundle] = Kept(4)
+        self._classifiers: Kept[Classifier] = Kept(3)
+        self._scans: Kept[Scan] = Kept(2)
+        self._inputs: Kept[Any] = Kept(4)
+        self._speeds: Kept[Speed] = Kept(16)
+
+    def clear(self) -> None:
+        """Give memory back; explanations are small and stay."""
+        for kept in (self._bundles, self._classifiers, self._scans, self._inputs, self._speeds):
+            kept.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def bundle(self, name: str, *, trust_code: bool = False) -> Bundle:
+        """Read a bundle; errors as :meth:`camlime.Bundle.load`."""
+        return self._bundles.get(_bundle_key(name, trust_code), lambda: Bundle.load(name, trust_code=trust_code))
+
+    def scan(self, asked: str | dict[str, Any], series: str | None) -> Scan:
+        """Read a scan; errors as :meth:`camlime.Scan.read`."""
+        if isinstance(asked, dict):
+            return self._scans.get(_scan_key(asked, series), lambda: scan_from_array(asked))
+        return self._scans.get(_scan_key(asked, series), lambda: Scan.read(asked, series=series))
+
+    def ready(self, task: Task, *, amp: bool = False, batch_size: int | None = None) -> Ready:
+        """The case of a request, with the model on its device and its batch size measured.
+
+        Raises:
+            Stopped: cancelled between two steps.
+            CamlimeError: as :func:`camlime.explain`.
+        """
+        request = task.request
+        name, trust, device = request["bundle"], request.get("trust_code", False), request.get("device", "auto")
+        task.stage("loading")
+        bundle_key = _bundle_key(name, trust)
+        bundle = self.bundle(name, trust_code=trust)
+        classifier_key = (bundle_key, device, amp, batch_size)
+        if classifier_key not in self._classifiers:
+            torch.cuda.empty_cache()
+        classifier = self._classifiers.get(
+            classifier_key, lambda: classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
+        )
+        task.stage("reading")
+        asked, series = request.get("scan"), request.get("series")
+        scan = self.scan(asked, series) if asked is not None else None
+        task.stage("preparing")
+        if scan is None or asked is None:
+            prepared = Prepared(blank_input(bundle), classifier)
+        else:
+            point = tuple(request["point"]) if "point" in request else None
+            input_key = (_scan_key(asked, series), bundle_key, point)
+            prepared = Prepared(
+                self._inputs.get(input_key, lambda: bundle.prepare(focus(scan, bundle, point))), classifier
+            )
+        task.stage("measuring")
+        image = prepared.input.image
+        speed = self._speeds.get(
+            (classifier_key, tuple(image.shape)), lambda: Speed(_seconds_per_pass(classifier, image))
+        )
+        return Ready(scan, bundle, prepared, speed)
+
+
+def _seconds_per_pass(classifier: Classifier, image: Tensor) -> float:
+    size = classifier.batch_size(image)
+    batch = image.expand(size, *image.shape).contiguous()
+    started = time.perf_counter()
+    classifier.logits_of_batch(batch)
+    return (time.perf_counter() - started) / size
+
+
+def _bundle_key(name: str, trust_code: bool) -> Hashable:
+    root = find_bundle(name)
+    return str(root), trust_code, _stamp(root / "configs"), _stamp(root / "models")
+
+
+def _scan_key(asked: str | dict[str, Any], series: str | None) -> Hashable:
+    if isinstance(asked, dict):
+        return asked["array"], str(asked["affine_ras"]), asked.get("name"), _stamp(Path(asked["array"]))
+    return asked, series, _stamp(Path(asked))
+
+
+def _stamp(path: Path) -> Hashable:
+    """Changes when a file does; of a folder, with all files below it."""
+    try:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        stats = [(str(file), file.stat()) for file in files]
+    except OSError:
+        return None
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
