@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from camlime.errors import OutputError
+from camlime.levels import agreement_levels, evidence_levels
+from camlime.overview.words import (
+    agreement_in_numbers,
+    agreement_in_words,
+    evidence_in_words,
+    method_title,
+    unit_of,
+    verdict_in_words,
+)
+
+FOLDER_FORMAT = "camlime explanation 1"
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,25 @@ class Result:
         Raises:
             OutputError: a file that it names is missing or damaged.
         """
-        raise NotImplementedError
+        maps = {key: _map_of(key, told) for key, told in event["maps"].items()}
+        levels = {key: event["levels"].get(key) for key in ("evidence", "agreement")}
+        regions = event.get("regions")
+        return Result(
+            affine_ras=np.array(event["affine_ras"], dtype=float),
+            prediction=event["prediction"],
+            explained_class=event["explained_class"],
+            lead=event.get("lead") or "",
+            maps=maps,
+            levels={key: _npy(array) for key, array in levels.items() if array is not None},
+            regions=_npy(regions["labels"]) if regions else None,
+            region_table=tuple(regions["table"]) if regions else (),
+            strongest_point_ras=_point(event["strongest_point_ras_mm"]),
+            agreement=event["agreement"],
+            evidence=event["evidence"],
+            warnings=tuple(event["warnings"]),
+            provenance=event["provenance"],
+            complete=bool(event["complete"]),
+        )
 
     @staticmethod
     def from_folder(folder: str | Path) -> Result:
@@ -81,7 +114,17 @@ class Result:
         Raises:
             OutputError: it is no such folder, or a file in it is missing or damaged.
         """
-        raise NotImplementedError
+        folder = Path(folder)
+        path = folder / "explanation.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record.get("format") != FOLDER_FORMAT:
+                raise OutputError(f"{path} has format {record.get('format')!r}, not {FOLDER_FORMAT!r}")
+            return _from_record(record, folder)
+        except FileNotFoundError as error:
+            raise OutputError(f"{path} is missing", hint="choose a folder that camlime explain wrote") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(f"{path} is damaged: {error!r}", hint="explain the scan again") from error
 
 
 @dataclass(frozen=True)
@@ -105,4 +148,105 @@ class Preview:
         Raises:
             OutputError: a file that it names is missing or damaged.
         """
-        raise NotImplementedError
+        affine = np.array(event["affine_ras"], dtype=float)
+        return Preview(affine, event["explained_class"], _map_of(event["method"], event))
+
+
+def _map_of(key: str, told: Mapping[str, Any]) -> MapData:
+    std = told.get("std")
+    return MapData(key, told["title"], told["unit"], _npy(told["values"]), None if std is None else _npy(std))
+
+
+def _npy(array: Mapping[str, Any]) -> np.ndarray:
+    """An array that an event names, with axes ``(i, j, k)``."""
+    return _in_3d(_read(lambda: np.load(array["file"], allow_pickle=False), array["file"]))
+
+
+def _nifti(path: Path) -> np.ndarray:
+    """A volume with axes ``(i, j, k)``; SimpleITK is in every Slicer. Where it lies is not asked: the record says."""
+    import SimpleITK
+
+    array = _read(lambda: SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), path)
+    return _in_3d(array.transpose())
+
+
+def _read(read: Callable[[], np.ndarray], path: object) -> np.ndarray:
+    try:
+        return read()
+    except (OSError, EOFError, ValueError, RuntimeError) as error:
+        raise OutputError(f"{path} is missing or damaged: {error}", hint="explain the scan again") from error
+
+
+def _in_3d(array: np.ndarray) -> np.ndarray:
+    return array.reshape(array.shape + (1,) * (3 - array.ndim))
+
+
+def _point(numbers: Any) -> tuple[float, float, float]:
+    r, a, s = (float(number) for number in numbers)
+    return r, a, s
+
+
+def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
+    """From what :mod:`camlime.saving` wrote; words and levels, which it leaves out, are made here."""
+    shape = _in_3d(np.empty(record["input"]["shape"], dtype=np.uint8)).shape
+    maps = {}
+    for key, told in record["attributions"].items():
+        method = SimpleNamespace(method=key, parameters=told["parameters"])
+        values = _shaped(folder / told["file"], shape)
+        std = _shaped(folder / told["std_file"], shape) if told["std_file"] else None
+        maps[key] = MapData(key, method_title(key), unit_of(method), values, std)
+    valid = np.ones(shape, dtype=bool)
+    if record["input"]["padded_voxels"]:
+        valid = _shaped(folder / "valid.nii.gz", shape) > 0
+    lead = next((key for key in ("fused", "lime") if key in maps), next(iter(maps), ""))
+    return Result(
+        affine_ras=np.array(record["input"]["affine_ras"], dtype=float),
+        prediction=record["prediction"],
+        explained_class=record["explained_class"],
+        lead=lead,
+        maps=maps,
+        levels=_levels(maps, lead, valid),
+        regions=_shaped(folder / record["regions_file"], shape).astype(np.int32),
+        region_table=tuple(record["regions"]),
+        strongest_point_ras=_point(record["strongest_point_ras_mm"]),
+        agreement=_agreement_words(record["agreement"]),
+        evidence={key: _evidence_words(found) for key, found in record["evidence"].items()},
+        warnings=tuple(record["warnings"]),
+        provenance=record["provenance"],
+        complete=bool(record["complete"]),
+    )
+
+
+def _shaped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    array = _nifti(path)
+    if array.shape != shape:
+        raise OutputError(f"{path} has {array.shape} voxels, not {shape}", hint="explain the scan again")
+    return array
+
+
+def _levels(maps: Mapping[str, MapData], lead: str, valid: np.ndarray) -> dict[str, np.ndarray]:
+    levels = {}
+    if lead:
+        levels["evidence"] = evidence_levels(maps[lead].values, valid, std=maps[lead].std)
+    cams = [key for key in maps if "cam" in key]
+    if cams and "lime" in maps:
+        levels["agreement"] = agreement_levels(maps[cams[0]].values, maps["lime"].values, valid)
+    return levels
+
+
+def _agreement_words(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    told = _told(record)
+    return {**record, "in_words": agreement_in_words(told), "in_numbers": agreement_in_numbers(told)}
+
+
+def _evidence_words(record: Mapping[str, Any]) -> dict[str, Any]:
+    repeatability = record["repeatability"]
+    told = SimpleNamespace(**{**record, "repeatability": _told(repeatability) if repeatability else None})
+    return {**record, "verdict": verdict_in_words(told), "in_words": evidence_in_words(told)}
+
+
+def _told(record: Mapping[str, Any]) -> SimpleNamespace:
+    """A record as the engine has it: with attributes, and NaN for a number that JSON could not hold."""
+    return SimpleNamespace(**{key: float("nan") if value is None else value for key, value in record.items()})
