@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +75,7 @@ def save_array(path: Path, array: np.ndarray) -> Path:
     hidden = path.with_name(f".{path.name}.part")
     with hidden.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    os.replace(hidden, path)
-    return path
+    return hidden.replace(path)
 
 
 class ScanFiles:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+import slicer
 
 _MODULE = Path(__file__).resolve().parents[1]
-_MARK = Path("camlime") / "worker" / "client.py"
+_MARK = Path("camlime") / "version.py"
 ENGINE_FOLDER = "SlicerXAIEngine"
 """Beside the module in an installed extension; in the repository the engine is one level up."""
 
@@ -34,3 +37,15 @@ def make_engine_importable() -> None:
 def python_program() -> str:
     """The Python that runs the worker: ``PythonSlicer`` in Slicer, else the one that runs this."""
     return shutil.which("PythonSlicer") or sys.executable
+
+
+def make_client() -> Any:
+    """The client of a worker that is not started yet; imports nothing beyond the standard library."""
+    from camlime.worker.client import WorkerClient
+
+    return WorkerClient(python_program())
+
+
+def bundle_home() -> Path:
+    """Where bundles from zip files are kept, beside Slicer's own settings."""
+    return Path(slicer.app.slicerUserSettingsFilePath).parent / "SlicerXAI" / "bundles"
