@@ -80,24 +80,25 @@ def _clear_own(explanation: SceneExplanation, composite: Any) -> None:
 
 
 def _legends(explanation: SceneExplanation, look: Look, shown: list[Any], beside: dict[str, list[Any]]) -> None:
-    """One legend for the first map in all views, or each map's in its own view when they stand side by side."""
-    logic = slicer.vtkSlicerColorLogic
-    wanted = (shown if look.side_by_side else shown[:1]) if look.legend else []
+    """One legend for the first map in all views, or each map's in its own view when they stand side by side.
+
+    A view takes up a legend when the legend is added to the scene, so one that is to be in new views is added anew.
+    """
+    scene, logic = explanation.hub.GetScene(), slicer.vtkSlicerColorLogic
+    wanted = (shown if beside else shown[:1]) if look.legend else []
     for choice in explanation.choices():
         node = explanation.volume(choice.key)
         legend = logic.GetColorLegendDisplayNode(node)
-        if node not in wanted:
-            if legend is not None:
-                legend.SetVisibility(False)
-            continue
-        if legend is None:
-            legend = logic.AddDefaultColorLegendDisplayNode(node)
-            _style(legend)
-        legend.SetTitleText(f"{choice.title}\n{choice.unit}")
-        legend.RemoveAllViewNodeIDs()
-        for name in (name for name, over in beside.items() if node in over):
-            legend.AddViewNodeID(_slice_node(explanation.hub.GetScene(), name).GetID())
-        legend.SetVisibility(True)
+        views = [_slice_node(scene, name).GetID() for name, over in beside.items() if node in over]
+        if legend is not None and (node not in wanted or set(legend.GetViewNodeIDs()) != set(views)):
+            scene.RemoveNode(legend)
+            legend = None
+        if node in wanted:
+            if legend is None:
+                legend = logic.AddDefaultColorLegendDisplayNode(node)
+                legend.SetViewNodeIDs(views)
+                _style(legend)
+            legend.SetTitleText(f"{choice.title}\n{choice.unit}")
 
 
 def _style(legend: Any) -> None:
@@ -109,6 +110,8 @@ def _style(legend: Any) -> None:
         text.SetFontSize(12)
         text.SetBold(False)
         text.SetItalic(False)
+        text.SetFontFamilyToArial()
+    legend.Modified()
 
 
 def _slice_node(scene: Any, name: str) -> Any:

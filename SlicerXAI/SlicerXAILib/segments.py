@@ -24,7 +24,7 @@ def add_segmentation(scene: Any, name: str) -> Any:
     """An empty segmentation node that shows outlines in slices."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    node.GetSegmentation().SetConversionParameter("Smoothing factor", "0.3")
+    node.GetSegmentation().SetConversionParameter("Smoothing factor", "0.5")
     return node
 
 
