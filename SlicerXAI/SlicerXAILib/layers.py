@@ -30,7 +30,7 @@ def show(composite: Any, background: Any, maps: Sequence[Any], labels: Any | Non
     if background is not None:
         composite.SetBackgroundVolumeID(background.GetID())
     for i, node in enumerate(maps):
-        layer = FIRST_EXTRA + i - 1 if i else slicer.vtkMRMLSliceCompositeNode.LayerForeground
+        layer = count(composite) if i else slicer.vtkMRMLSliceCompositeNode.LayerForeground
         composite.SetNthLayerVolumeID(layer, node.GetID())
         composite.SetNthLayerOpacity(layer, opacity)
     if labels is not None:
@@ -41,13 +41,18 @@ def show(composite: Any, background: Any, maps: Sequence[Any], labels: Any | Non
 
 def clear(composite: Any) -> None:
     """Take the volumes of all explanations out of one slice view."""
-    for layer in range(1, FIRST_EXTRA + composite.GetNumberOfAdditionalLayers()):
+    for layer in reversed(range(1, count(composite))):  # what is above a layer that goes moves down
         node = composite.GetNthLayerVolume(layer)
         if node is not None and node.GetAttribute(MARK):
             composite.SetNthLayerVolumeID(layer, None)
 
 
+def count(composite: Any) -> int:
+    """How many layers a slice view has, the empty ones of the first three included."""
+    return FIRST_EXTRA + int(composite.GetNumberOfAdditionalLayers())
+
+
 def composites(scene: Any) -> list[Any]:
     """The slice views' composite nodes."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-    return [scene.GetNthNodeByClass(i, "vtkMRMLSliceCompositeNode") for i in range(count)]
+    found = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
+    return [scene.GetNthNodeByClass(i, "vtkMRMLSliceCompositeNode") for i in range(found)]

@@ -72,10 +72,7 @@ def _beside(explanation: SceneExplanation, look: Look, volumes: list[Any]) -> di
 
 def _clear_own(explanation: SceneExplanation, composite: Any) -> None:
     own = {explanation.volume(choice.key) for choice in explanation.choices()}
-    shown = {
-        composite.GetNthLayerVolume(i) for i in range(1, layers.FIRST_EXTRA + composite.GetNumberOfAdditionalLayers())
-    }
-    if own & shown:
+    if own & {composite.GetNthLayerVolume(i) for i in range(1, layers.count(composite))}:
         layers.clear(composite)
 
 

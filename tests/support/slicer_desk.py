@@ -42,10 +42,11 @@ class Desk:
         self.application.SetMRMLScene(self.scene)
         self.application.SetSliceLogics(vtk.vtkCollection())
         self.application.SetHomeDirectory(str(Path(slicer.__file__).parent))
-        self.application.SetShareDirectory(str(Path(slicer.__file__).parent))
+        self.application.SetShareDirectory("share")  # there is none: Slicer's colour files are not in the package
         self.logics = [self.application]
         for kind in ("Color", "Segmentations", "Markups", "SubjectHierarchy", "Volumes", "Transform"):
             self._start(kind)
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         self.layout_logic = slicer.vtkMRMLLayoutLogic()
         self.layout_logic.SetMRMLScene(self.scene)
         self.slices: dict[str, Any] = {}
@@ -119,6 +120,13 @@ class Desk:
     def to_ras(self, view: str, x: float, y: float) -> np.ndarray:
         """World RAS mm at the centre of a pixel, as Slicer maps it."""
         return np.array(self.slices[view].GetSliceNode().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))[:3])
+
+    def close(self) -> None:
+        """Take everything apart in the order in which nothing is missed."""
+        self.layout_logic.SetMRMLScene(None)
+        self.application.SetSliceLogics(None)
+        self.slices = {}
+        self.scene.Clear(1)
 
     def nodes(self) -> list[str]:
         """IDs of all nodes in the scene, to see whether any is left behind."""
