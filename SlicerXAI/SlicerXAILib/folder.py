@@ -50,6 +50,14 @@ def put(node: Any, folder: int) -> None:
     _tree(node.GetScene()).CreateItem(folder, node)
 
 
+def take(node: Any) -> None:
+    """Take a node out of the tree; it stays in the scene."""
+    tree = _tree(node.GetScene())
+    item = tree.GetItemByDataNode(node)
+    if item:
+        tree.RemoveItem(item, False, False)
+
+
 def remove_folder(scene: Any, folder: int) -> None:
     """Remove a folder; what the user put into it moves up to where the folder was."""
     tree = _tree(scene)

@@ -58,7 +58,7 @@ def follow(hub_node: Any) -> None:
         return
     now = _geometry(input_node)
     if now != kept["seen"]:
-        step = _from(kept["seen"], now)
+        step = _from(kept["then"], now) @ np.linalg.inv(_from(kept["then"], kept["seen"]))
         for node in placed(hub_node):
             _move(node, step)
         hub.write(hub_node, _GEOMETRY, {"then": kept["then"], "seen": now})
@@ -74,7 +74,7 @@ def _geometry(input_node: Any) -> dict[str, Any]:
 
 
 def _from(before: dict[str, Any], after: dict[str, Any]) -> np.ndarray:
-    """How voxels moved. With another number of voxels it is another image (a crop, a resample), and none moved."""
+    """How voxels moved. With another number of voxels it is another image (a crop, a resample): nothing moved."""
     if before["size"] != after["size"]:
         return np.eye(4)
     return np.array(after["affine"]) @ np.linalg.inv(np.array(before["affine"]))

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import slicer
 
-from SlicerXAILib.folder import MARK
+from SlicerXAILib.folder import MARK, take
 
 MODULE = "SlicerXAI"
 KIND = "SlicerXAI.hub"
@@ -54,6 +54,7 @@ def disown(hub: Any, role: str) -> None:
     if node is None:
         return
     scene = node.GetScene()
+    take(node)
     attached = []
     if isinstance(node, slicer.vtkMRMLDisplayableNode):
         attached += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]

@@ -53,6 +53,14 @@ class Desk:
         for name, orientation in VIEWS.items():
             self.add_slice_view(name, orientation)
 
+    def allow_bundles(self, cache: str) -> None:
+        """Let the scene be read from an .mrb file, which Slicer unpacks in a cache folder."""
+        remote = slicer.vtkMRMLRemoteIOLogic()
+        remote.SetMRMLScene(self.scene)
+        remote.AddDataIOToScene()
+        remote.GetCacheManager().SetRemoteCacheDirectory(cache)
+        self.logics.append(remote)
+
     def _start(self, kind: str) -> None:
         name = next(n for n in (f"vtkSlicer{kind}Logic", f"vtkSlicer{kind}ModuleLogic") if hasattr(slicer, n))
         logic = getattr(slicer, name)()
