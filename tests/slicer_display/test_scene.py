@@ -18,6 +18,7 @@ import vtk
 from SlicerXAILib import folder, frame, views
 from SlicerXAILib.result import Preview
 from SlicerXAILib.scene_nodes import Following, SceneExplanation
+
 from slicer_display.grids import GRIDS, grid
 
 OBLIQUE = GRIDS["oblique, anisotropic"]

@@ -16,9 +16,9 @@ import slicer.util
 import vtk
 from SlicerXAILib import segments
 from SlicerXAILib.scene_nodes import SceneExplanation
-from slicer_display.grids import GRIDS
 
 from camlime.levels import AGREEMENT, CONFLICT, EVIDENCE_LEVELS, LEVELS, STRONG_FOR
+from slicer_display.grids import GRIDS
 
 
 def explain(desk: Any, result: Any) -> SceneExplanation:

@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 from SlicerXAILib import layers, views
 from SlicerXAILib.scene_nodes import SceneExplanation
+
 from slicer_display.grids import GRIDS, grid
 
 SCAN = grid((1.3, 1.1, 2.0), (5, 10, -15), flips=(-1, -1, 1), origin=(20, 25, -30))

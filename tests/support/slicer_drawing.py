@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from support.slicer_desk import Desk
 from vtk.util.numpy_support import vtk_to_numpy
+
+from support.slicer_desk import Desk
 
 _IN_SLICES = (
     "vtkMRMLSegmentationsDisplayableManager2D",
@@ -40,7 +41,7 @@ class SliceView:
         self._mapper.SetColorLevel(127.5)
         actor = vtk.vtkActor2D()
         actor.SetMapper(self._mapper)
-        pixels.AddActor2D(actor)
+        pixels.AddViewProp(actor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         self._interactor, self._group = _managers(desk, factory, self._window, overlay, _IN_SLICES, node)
 
