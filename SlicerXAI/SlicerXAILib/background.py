@@ -26,6 +26,11 @@ class Background:
         """Start ``work``; ``done`` gets what it returns, ``failed`` what it raises."""
         self._jobs.append(_Job(work, done, failed))
 
+    @property
+    def running(self) -> bool:
+        """Whether there is one that has not called back."""
+        return bool(self._jobs)
+
     def poll(self) -> None:
         """Call back for those that have ended."""
         for job in [job for job in self._jobs if not job.thread.is_alive()]:

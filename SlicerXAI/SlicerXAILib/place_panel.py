@@ -56,9 +56,10 @@ class PlacePanel:
             self.unwatch()
             return
         volume = parameters.volume
+        if volume is not None and volume.GetImageData() is None:
+            volume = None  # empty, or still being loaded
         self._ui.pointFrame.visible = bundle is not None and bundle.needs_point
-        picture = volume is not None and volume.GetImageData() is not None
-        picture = picture and volume.GetImageData().GetDimensions()[2] == 1
+        picture = volume is not None and volume.GetImageData().GetDimensions()[2] == 1
         self._ui.sliceFrame.visible = bundle is not None and bundle.spatial_dims == 2 and not picture
         self._ui.pointLabel.text = self._point_words(volume)
         names = [node.GetLayoutName() for node in slice_nodes(self._scene)]

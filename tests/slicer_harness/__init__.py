@@ -13,13 +13,13 @@ import sys
 
 def bootstrap(slicerPython, extraPaths=()):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from . import pythonqt
-
-    qt = pythonqt.install()[0]
     import slicer
 
     if getattr(slicer, "_shimReady", False):
         return slicer
+    from . import pythonqt
+
+    qt = pythonqt.install()[0]
     slicer.__path__.append(slicerPython)  # after slicer-core's own folder: its util.py wins
     from . import app, uiloader, widgets
 
