@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("slicer_core", reason="needs the slicer extra: slicer-core")
+
 from SlicerXAILib.result import Preview, Result
 
 from camlime.attribution import Attribution
