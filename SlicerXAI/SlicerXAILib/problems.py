@@ -28,12 +28,24 @@ class Problem:
     @staticmethod
     def from_event(event: Mapping[str, Any]) -> Problem:
         """From an event ``error`` or ``ended`` of the worker."""
+        kind = str(event.get("kind") or "crashed")
         return Problem(
             message=str(event.get("message") or _("Something went wrong.")),
-            hint=str(event.get("hint") or ""),
+            hint=str(event.get("hint") or _usual_hint(kind)),
             details=str(event.get("details") or event.get("log") or ""),
-            kind=str(event.get("kind") or "crashed"),
+            kind=kind,
         )
+
+
+def _usual_hint(kind: str) -> str:
+    """What to do about a kind of problem, where the engine does not say it."""
+    return {
+        "bundle": _("Choose a folder that holds a MONAI bundle: it has a file 'configs/metadata.json'."),
+        "memory": _("Choose another device or a lower quality, or close other programs."),
+        "crashed": _("The engine is started again. If it happens once more, copy the details for a report."),
+        "engine": _("See 'Set-up' below."),
+        "defect": _("This is a defect of SlicerXAI: please report it with the details."),
+    }.get(kind, "")
 
 
 class InputError(Exception):

@@ -122,3 +122,9 @@ def slicer_module_copy(slicer: Any) -> Any:
     import slicer_harness
 
     return slicer_harness.loadModule(str(MODULE))[2]
+
+
+@pytest.fixture
+def slicer_scene(desk: Any, slicer: Any) -> Any:
+    """The empty scene."""
+    return slicer.mrmlScene
