@@ -8,7 +8,6 @@ import numpy as np
 import slicer
 import slicer.util
 
-from camlime.palette import limit_of
 from SlicerXAILib import colours
 
 
@@ -46,15 +45,15 @@ def add_map(scene: Any, name: str) -> Any:
     return node
 
 
-def scale(node: Any, values: np.ndarray) -> float:
-    """Set a map's window to its robust limits: symmetric about zero if it has both signs, else from zero.
+def scale(node: Any, values: np.ndarray, limit: float) -> None:
+    """Set a map's window to its limit: symmetric about zero if it has both signs, else from zero.
 
-    Returns:
-        The limit: the magnitude at which the colours end.
+    Args:
+        node: the volume node.
+        values: of the map, any shape.
+        limit: the magnitude at which the colours end.
     """
-    limit = limit_of(values)
     node.GetDisplayNode().SetWindowLevelMinMax(-limit if is_signed(values) else 0.0, limit)
-    return limit
 
 
 def dress(node: Any, colour_node: Any, table: np.ndarray, threshold: float, *, signed: bool) -> None:

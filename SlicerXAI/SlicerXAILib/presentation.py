@@ -101,10 +101,9 @@ def _legends(explanation: SceneExplanation, look: Look, shown: list[Any], beside
 def _style(legend: Any) -> None:
     legend.SetLabelFormat("%.2g")
     legend.SetNumberOfLabels(5)
-    legend.SetSize(0.12, 0.45)
+    legend.SetSize(0.1, 0.4)  # Slicer fits the letters to it
     legend.SetPosition(0.97, 0.5)
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
-        text.SetFontSize(12)
         text.SetBold(False)
         text.SetItalic(False)
         text.SetFontFamilyToArial()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from camlime.overview.words import (
     unit_of,
     verdict_in_words,
 )
+from camlime.palette import limit_of
 
 FOLDER_FORMAT = "camlime explanation 1"
 
@@ -42,6 +44,16 @@ class MapData:
     unit: str
     values: np.ndarray
     std: np.ndarray | None = None
+
+    @cached_property
+    def limit(self) -> float:
+        """Where the colours of the values end; see :func:`camlime.palette.limit_of`."""
+        return limit_of(self.values)
+
+    @cached_property
+    def std_limit(self) -> float:
+        """Where the colours of the deviation end; 1 without one."""
+        return 1.0 if self.std is None else limit_of(self.std)
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,13 @@ class Preview:
 
 def _map_of(key: str, told: Mapping[str, Any]) -> MapData:
     std = told.get("std")
-    return MapData(key, told["title"], told["unit"], _npy(told["values"]), None if std is None else _npy(std))
+    return _ready(MapData(key, told["title"], told["unit"], _npy(told["values"]), None if std is None else _npy(std)))
+
+
+def _ready(told: MapData) -> MapData:
+    """The same map with its limits known: they take a while for large maps, and readers may be in a thread."""
+    _ = told.limit, told.std_limit
+    return told
 
 
 def _npy(array: Mapping[str, Any]) -> np.ndarray:
@@ -194,7 +212,7 @@ def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
         method = SimpleNamespace(method=key, parameters=told["parameters"])
         values = _shaped(folder / told["file"], shape)
         std = _shaped(folder / told["std_file"], shape) if told["std_file"] else None
-        maps[key] = MapData(key, method_title(key), unit_of(method), values, std)
+        maps[key] = _ready(MapData(key, method_title(key), unit_of(method), values, std))
     valid = np.ones(shape, dtype=bool)
     if record["input"]["padded_voxels"]:
         valid = _shaped(folder / "valid.nii.gz", shape) > 0

@@ -251,16 +251,16 @@ class SceneExplanation:
                 hub.own(self.hub, f"colours.{kind}", add_colours(scene, kind))
         known = hub.read(self.hub, "maps", {})
         hub.write(self.hub, "maps", {**known, told.key: (told.title, told.unit)})
-        for key, name, values in (
-            (told.key, told.title, told.values),
-            (f"{told.key}.std", f"Uncertainty of {told.title}", told.std),
+        for key, name, values, limit in (
+            (told.key, told.title, told.values, told.limit),
+            (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit),
         ):
             if values is None:
                 hub.disown(self.hub, f"map.{key}")
                 continue
             node = self.volume(key) or self._own(f"map.{key}", heat_map.add_map(scene, name))
-            heat_map.set_voxels(node, values.astype(np.float32), affine_ras)
-            heat_map.scale(node, values)
+            heat_map.set_voxels(node, values.astype(np.float32, copy=False), affine_ras)
+            heat_map.scale(node, values, limit)
             frame.place(self.hub, node, fresh=True)
 
     def _set_levels(self, result: Result) -> dict[str, float]:

@@ -76,7 +76,8 @@ class Desk:
         logic.SetMRMLApplicationLogic(self.application)
         node = self.scene.GetSingletonNode(name, "vtkMRMLSliceNode")
         if node is None:
-            node = slicer.vtkMRMLSliceNode()
+            node = self.scene.CreateNodeByClass("vtkMRMLSliceNode")
+            node.UnRegister(None)
             node.SetName(name)
             node.SetLayoutName(name)
             node.SetSingletonTag(name)
