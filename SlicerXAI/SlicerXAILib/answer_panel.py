@@ -41,6 +41,7 @@ class AnswerPanel:
             set_bar(table, row, 1, probability, percent(probability))
             if name == explained_class:
                 embolden(table.item(row, 0))
+        table.resizeColumnToContents(0)
 
     def show(self, explanation: SceneExplanation | None) -> None:
         """Show what an explanation says; an empty page for none."""

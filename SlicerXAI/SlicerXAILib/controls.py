@@ -38,8 +38,10 @@ def chosen_value(selector: Any) -> str:
     return "" if index < 0 else str(selector.itemData(index))
 
 
-def fill_table(table: Any, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Replace a table's content by text; numbers are aligned to the right."""
+def fill_table(
+    table: Any, headers: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()
+) -> None:
+    """Replace a table's content by text; columns that hold ``numbers`` are aligned to the right."""
     table.clear()
     table.setColumnCount(len(headers))
     table.setRowCount(len(rows))
@@ -48,7 +50,7 @@ def fill_table(table: Any, headers: Sequence[str], rows: Sequence[Sequence[str]]
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
             item = qt.QTableWidgetItem(text)
-            if c:
+            if c in numbers:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             table.setItem(r, c, item)
     if headers:

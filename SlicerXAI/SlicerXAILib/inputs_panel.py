@@ -73,7 +73,9 @@ class InputsPanel:
             bundles.setdefault(chosen, Path(chosen).name)
         fill_selector(self._ui.bundleSelector, bundles.items(), chosen)
         info = self.bundle
-        self._ui.bundleDescriptionLabel.text = "" if info is None else _described(info)
+        words = "" if info is None else _described(info)
+        self._ui.bundleDescriptionLabel.text = words.split(". ")[0]
+        self._ui.bundleDescriptionLabel.toolTip = words
         classes = [("", _("The predicted class"))]
         classes += [] if info is None else [(name, name) for name in info.class_names]
         fill_selector(self._ui.classSelector, classes, self._parameters.class_name)

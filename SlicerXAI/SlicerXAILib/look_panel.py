@@ -118,7 +118,7 @@ class LookPanel:
         summary = {} if self._explanation is None else self._explanation.summary
         legend = summary.get("legend", ())
         rows = [[row["name"], f"{row['volume_ml']:.2f}", row["meaning"]] for row in legend]
-        fill_table(self._ui.segmentsTable, [_("Segment"), _("ml"), _("Meaning")] if rows else [], rows)
+        fill_table(self._ui.segmentsTable, [_("Segment"), _("ml"), _("Meaning")] if rows else [], rows, numbers=[1])
         for number, row in enumerate(legend):
             red, green, blue = row["colour"]
             item = self._ui.segmentsTable.item(number, 0)
@@ -130,7 +130,7 @@ class LookPanel:
         node = None if self._explanation is None else self._explanation.table("regions")
         rows = [] if node is None else _region_rows(node)
         headers = [_("Region"), _("Weight"), _("95 % interval"), _("ml")]
-        fill_table(self._ui.regionsTable, headers if rows else [], rows)
+        fill_table(self._ui.regionsTable, headers if rows else [], rows, numbers=[1, 2, 3])
         for number in range(len(rows)):
             region = int(node.GetTable().GetValue(number, _ID).ToInt())
             self._ui.regionsTable.item(number, 0).setData(qt.Qt.UserRole, region)

@@ -57,7 +57,7 @@ class WhatIfPanel:
             after = one["probabilities"]
             cells = [f"{percent(after[name])} ({difference(before[name], after[name])})" for name in names]
             rows.append([baseline_title(one["baseline"], one["kept"]), *cells])
-        fill_table(self._ui.whatIfTable, ["", *names], rows)
+        fill_table(self._ui.whatIfTable, ["", *names], rows, numbers=range(1, 1 + len(names)))
 
     def clear(self) -> None:
         """Show no answer."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtWidgets
 
-from . import pythonqt
+from . import drawing, pythonqt
 
 TABLE = json.loads(Path(__file__).with_name("qtclasses.json").read_text(encoding="utf-8"))
 DEFAULTS = {"bool": False, "int": 0, "double": 0.0, "QString": "", "QStringList": []}
@@ -226,13 +226,28 @@ def _setID(self, value):
 
 COMBO["currentNodeID"] = COMBO["currentNodeId"] = (QtCore.Property(str, _getID, _setID), _getID, _setID)
 COMBO["mrmlScene"] = _scene
-SLIDER = {"__init__": _slider_init, "_shimChanged": _slider_changed, "setRange": _setRange}
+COMBO.update(drawing.looks(drawing.draw_combo))
+
+
+SLIDER = {
+    "__init__": _slider_init,
+    "_shimChanged": _slider_changed,
+    "setRange": _setRange,
+    **drawing.looks(drawing.draw_slider),
+}
 BEHAVIOUR = {
     "ctkSliderWidget": SLIDER,
     "ctkDoubleSpinBox": SLIDER,
     "ctkDoubleSlider": SLIDER,
-    "ctkCollapsibleButton": {"_shimChanged": _collapsible_changed},
-    "ctkPathLineEdit": {"_shimChanged": _path_changed, "addCurrentPathToHistory": lambda self: None},
+    "ctkCollapsibleButton": {
+        "_shimChanged": _collapsible_changed,
+        **drawing.looks(drawing.draw_section, drawing.HEADER),
+    },
+    "ctkPathLineEdit": {
+        "_shimChanged": _path_changed,
+        "addCurrentPathToHistory": lambda self: None,
+        **drawing.looks(drawing.draw_path),
+    },
     "qMRMLWidget": {"setMRMLScene": _setScene, "mrmlScene": _scene},
     "qSlicerWidget": {"setMRMLScene": _setScene, "mrmlScene": _scene},
     "qMRMLNodeComboBox": COMBO,
