@@ -283,7 +283,7 @@ def file_stem(method: str) -> str:
 
 
 def record_of(explanation: Explanation, *, native: bool = False) -> dict[str, Any]:
-    """What ``explanation.json`` says, before :func:`plain`; with ``native`` it names the maps on the scan's grid, too."""
+    """What ``explanation.json`` says, before :func:`plain`; with ``native``, naming maps on the scan's grid as well."""
     prediction = explanation.prediction
     return {
         "format": FORMAT,

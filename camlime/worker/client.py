@@ -63,6 +63,8 @@ class WorkerClient:
     def start(self) -> None:
         """Start the process; nothing happens if it runs.
 
+        One that was told to end may still be there for a while: of it only the last events of its requests are heard.
+
         Raises:
             OSError: the program cannot be run.
         """
@@ -70,6 +72,8 @@ class WorkerClient:
             command = [*self._program, "-m", "camlime.worker", "--parent", str(os.getpid()), *self._arguments]
             path = os.pathsep.join(filter(None, [str(_HOME), os.environ.get("PYTHONPATH")]))
             environment = {**os.environ, "PYTHONPATH": path, **self._environment}
+            if self._run is not None:
+                self._run.superseded = True
             self._run = _Run(command, environment, self._events)
 
     @property
@@ -154,6 +158,7 @@ class _Run:
         self._lock = threading.Lock()
         self._end_asked = False
         self._gone = False
+        self.superseded = False
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -234,7 +239,7 @@ class _Run:
     def _hear(self, event: Event) -> None:
         if event.get("event") == "hello" and event.get("protocol") != PROTOCOL:
             self._end_asked = True
-            self._events.put(
+            self._put(
                 _error(
                     None,
                     "protocol",
@@ -247,7 +252,11 @@ class _Run:
         if event.get("event") in _FINAL:
             with self._lock:
                 self._open.pop(str(event.get("id")), None)
-        self._events.put(event)
+        self._put(event)
+
+    def _put(self, event: Event) -> None:
+        if not self.superseded or event.get("id") is not None:
+            self._events.put(event)
 
     def _say_ended(self, code: int) -> None:
         expected = self._end_asked
@@ -257,8 +266,8 @@ class _Run:
             self._gone = True
             lost, self._open = list(self._open), {}
         for name in lost:
-            self._events.put(_error(name, "crashed", message, hint=hint, details=self.log()))
-        self._events.put(
+            self._put(_error(name, "crashed", message, hint=hint, details=self.log()))
+        self._put(
             {
                 "event": "ended",
                 "code": code,

@@ -28,10 +28,14 @@ CANCEL_SECONDS = 0.7
 EXPORT_SECONDS = 5.0
 """How long a shutdown waits for an export, so that nothing half-written is left in the user's folder."""
 
-UNSTOPPABLE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 """After this long a cancelled request that has not ended costs the engine its life."""
 
 _FINAL = frozenset({"result", "error", "cancelled"})
+
+
+class _ClientGone(Exception):  # noqa: N818 - an outcome, not an error
+    """Nobody asks or listens any more."""
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Front:
         requests: what the client writes.
         events: what the client reads.
         parent: a process whose end is the worker's end.
+        patience: seconds after which an engine that does not end a cancelled request is killed.
         start_engine: starts an engine, given the function that it reports to.
     """
 
@@ -60,11 +65,13 @@ class Front:
         events: IO[bytes],
         *,
         parent: int | None = None,
+        patience: float = PATIENCE_SECONDS,
         start_engine: Callable[[Callable[[str, Any], None]], EngineProcess] = EngineProcess,
     ) -> None:
         self._requests = requests
         self._writer = Writer(events)
         self._parent = parent
+        self._patience = patience
         self._start_engine = start_engine
         self._inbox: queue.Queue[tuple[Any, ...]] = queue.Queue(maxsize=1000)
         self._engine: EngineProcess | None = None
@@ -88,8 +95,8 @@ class Front:
                 self._step()
             self._cancel_waiting()
             self._emit("bye")
-        except (OSError, ValueError):
-            pass  # nobody listens any more
+        except _ClientGone:
+            pass
         finally:
             if self._engine is not None:
                 self._engine.kill()
@@ -99,11 +106,11 @@ class Front:
     def _read(self) -> None:
         for line in read_lines(self._requests, longest=LONGEST_LINE):
             self._inbox.put(("line", line))
-        self._inbox.put(("gone",))
+        self._inbox.put(("input ended",))
 
     def _watch(self, parent: int) -> None:
         wait_for_end_of(parent)
-        self._inbox.put(("gone",))
+        self._inbox.put(("parent gone",))
 
     def _step(self) -> None:
         try:
@@ -112,8 +119,8 @@ class Front:
             what, details = "deadline", []
         if what == "line":
             self._hear(details[0])
-        elif what == "gone":
-            raise BrokenPipeError
+        elif what == "parent gone" or (what == "input ended" and not self._ending):
+            raise _ClientGone
         elif what == "engine" and details[0] is self._run_of_engine:
             self._hear_engine(*details[1:])
         self._check_deadlines()
@@ -135,6 +142,8 @@ class Front:
                 raise FieldError("a request needs an id: a text of up to 64 characters, or a whole number")
             elif kind == "cancel":
                 self._cancel(name)
+            elif name in self._names:
+                self._error(None, "protocol", f"there is already a request with the id {name!r}", hint="give a new one")
             else:
                 self._accept(name, checked_request(message))
         except (LineError, FieldError) as error:
@@ -148,33 +157,34 @@ class Front:
         job = self._running
         if event == "ready":
             self._ready = True
-            self._writer.write(message)
+            self._write(message)
         elif event == "failed":
             self._problem = message
         elif event == "idle":
             self._engine_busy_until = None
-        elif job is not None and message.get("id") == job.id and not self._given_up:
+        elif job is not None and message.get("id") == job.id:  # else the client was told that it is over
             if event == "preview":
                 job.previews[str(message.get("method"))] = message
-            self._writer.write(message)
+            self._write(message)
             if event in _FINAL:
                 self._running = None
 
     # requests
 
+    @property
+    def _names(self) -> list[str | int]:
+        return [job.id for job in (self._running, *self._waiting) if job is not None]
+
     def _accept(self, name: str | int, request: dict[str, Any]) -> None:
-        there = [job.id for job in (self._running, *self._waiting) if job is not None]
-        if name in there:
-            raise FieldError(f"there is already a request with the id {name!r}")
         if len(self._waiting) >= MOST_WAITING:
             self._error(name, "busy", f"{MOST_WAITING} requests wait already", hint="cancel one, or try later")
             return
-        self._emit("accepted", name, request=request["request"], waiting=len(there))
+        self._emit("accepted", name, request=request["request"], waiting=len(self._names))
         self._waiting.append(_Job(name, request))
-        if self._engine is None:
-            self._start("first start")
         if not self._ready:
             self._emit("progress", name, stage="starting", done=0, total=0, seconds_left=None)
+        if self._engine is None:
+            self._start("needed")
 
     def _cancel(self, name: str | int) -> None:
         job = self._running
@@ -272,17 +282,12 @@ class Front:
     def _cancel_deadline(self) -> float | None:
         return self._running.cancelled_at if self._running is not None else None
 
-    @property
-    def _given_up(self) -> bool:
-        """Whether the engine still works at something that the client was told is over."""
-        return self._running is None
-
     def _check_deadlines(self) -> None:
         now = time.monotonic()
         job = self._running
         if job is not None and job.cancelled_at is not None and now >= job.cancelled_at:
             self._running = None
-            self._engine_busy_until = now + UNSTOPPABLE_SECONDS
+            self._engine_busy_until = now + self._patience
             self._cancelled(job)
         if self._engine_busy_until is not None and now >= self._engine_busy_until and self._engine is not None:
             self._engine.kill()
@@ -292,12 +297,16 @@ class Front:
 
     def _emit(self, event: str, name: str | int | None = None, **fields: Any) -> None:
         named: Mapping[str, Any] = {} if name is None else {"id": name}
-        self._writer.write({"event": event, **named, **fields})
+        self._write({"event": event, **named, **fields})
 
     def _error(self, name: str | int | None, kind: str, message: str, *, hint: str = "", details: str = "") -> None:
-        self._writer.write(
-            {"event": "error", "id": name, "kind": kind, "message": message, "hint": hint, "details": details}
-        )
+        self._write({"event": "error", "id": name, "kind": kind, "message": message, "hint": hint, "details": details})
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._writer.write(message)
+        except OSError as error:
+            raise _ClientGone from error
 
 
 def ended_in_words(who: str, code: int) -> str:

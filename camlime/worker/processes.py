@@ -26,17 +26,10 @@ def apart() -> dict[str, Any]:
 
 
 def end_tree(pid: int) -> None:
-    """End a process that was started :func:`apart`, and its children, at once; no error if it is gone."""
+    """End a process that was started :func:`apart`, and its children, without waiting; no error if it is gone."""
     if sys.platform == "win32":
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                ["taskkill", "/F", "/T", "/PID", str(pid)],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=10,
-                check=False,
-                creationflags=subprocess.CREATE_NO_WINDOW,
-            )
+        with contextlib.suppress(OSError):
+            _start_taskkill(pid)
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
@@ -44,9 +37,22 @@ def end_tree(pid: int) -> None:
 
 def end_myself() -> None:
     """End this process at once, with its children if it was started :func:`apart`; never returns."""
-    if sys.platform == "win32" or os.getpgid(0) == os.getpid():
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            _start_taskkill(os.getpid()).wait(timeout=10)  # which finds the children by a parent that is still there
+    elif os.getpgid(0) == os.getpid():
         end_tree(os.getpid())
     os._exit(1)
+
+
+def _start_taskkill(pid: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["taskkill", "/F", "/T", "/PID", str(pid)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
 
 
 def wait_for_end_of(pid: int) -> None:

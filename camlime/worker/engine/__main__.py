@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = Writer(claim_stdout())
     inbox = Inbox(claim_stdin())
+    faulthandler.enable()  # so that the last words of a crash say where it was
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     try:

@@ -77,7 +77,9 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     explanation = explain(
         ready.scan,
         ready.bundle,
-        listeners=Listeners(heard, previews.done, previews.draft, task.cancelled),
+        listeners=Listeners(
+            on_progress=heard, on_attribution=previews.done, on_draft=previews.draft, cancelled=task.cancelled
+        ),
         prepared=ready.prepared,
         class_name=explained,
         point=request.get("point"),
@@ -145,7 +147,7 @@ def answer_export(task: Task, warm: Warm) -> Answer:
     if done is None:
         raise RequestError(
             f"there is no explanation {request['explanation']!r} to export",
-            hint="the last 4 are kept while the engine runs: explain the scan again",
+            hint="only the last ones are kept, and only while the engine runs: explain the scan again",
         )
     native = None
     if request.get("native_grid", False):

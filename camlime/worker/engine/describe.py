@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,9 +29,11 @@ def devices() -> list[dict[str, Any]]:
 
 
 def _memory() -> int | None:
+    if sys.platform == "win32":  # which has no sysconf
+        return None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+    except (OSError, ValueError):
         return None
 
 

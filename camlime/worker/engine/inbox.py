@@ -30,10 +30,6 @@ class Inbox:
         """Whether the request of this name, the one that runs, is to end."""
         return bool(self._cancelled == name)
 
-    def forget(self) -> None:
-        """The request is over: another may have its name."""
-        self._cancelled = None
-
     def _read(self, stream: IO[bytes]) -> None:
         for line in read_lines(stream):
             if isinstance(line, LineError):
@@ -42,5 +38,6 @@ class Inbox:
             if message["request"] == "cancel":
                 self._cancelled = message["id"]
             else:
+                self._cancelled = None  # which came too late for the request before; another may have its name
                 self._requests.put(message)
         end_myself()

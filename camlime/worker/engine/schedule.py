@@ -107,7 +107,6 @@ class Schedule:
         """Remember for the next time how long a pass took with all that goes with it."""
         if sum(self._done.values()) >= BELIEVED:
             self._speed.seconds_per_pass = (time.monotonic() - self._started) / sum(self._done.values())
-            self._speed.seen = True
 
     def _rate(self) -> float:
         done = sum(self._done.values())

@@ -25,6 +25,9 @@ from camlime.worker.engine.task import Task
 
 Value = TypeVar("Value")
 
+MOST_EXPLANATIONS = 64
+EXPLANATION_BYTES = 1 << 29
+
 
 class Kept(Generic[Value]):
     """The values used last, at most so many."""
@@ -38,26 +41,10 @@ class Kept(Generic[Value]):
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key]
-        self._make_room()
-        self._values[key] = value = make()
-        return value
-
-    def put(self, key: Hashable, value: Value) -> None:
-        """Keep a value."""
-        self._values.pop(key, None)
-        self._make_room()
-        self._values[key] = value
-
-    def _make_room(self) -> None:
         while len(self._values) >= self._most:
             self._values.popitem(last=False)
-
-    def find(self, key: Hashable) -> Value | None:
-        """The value that is kept, if it is."""
-        return self._values.get(key)
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
+        self._values[key] = value = make()
+        return value
 
     def clear(self) -> None:
         """Let go of all."""
@@ -86,7 +73,6 @@ class Speed:
     """Seconds a pass takes; as measured on one batch, later as seen in explanations, which do more than passes."""
 
     seconds_per_pass: float
-    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,12 +82,43 @@ class Done:
     explanation: Explanation
     request: dict[str, Any]
 
+    @property
+    def bytes(self) -> int:
+        """Memory that its volumes take."""
+        explanation = self.explanation
+        maps = [array for a in explanation.attributions.values() for array in (a.values, a.std) if array is not None]
+        arrays = [*maps, explanation.regions.labels, explanation.input.image.numpy(), explanation.input.valid.numpy()]
+        return sum(array.nbytes for array in arrays)
+
+
+class Explanations:
+    """The last explanations, as many as fit into so much memory; the last of all is always there."""
+
+    def __init__(self, most: int = MOST_EXPLANATIONS, most_bytes: int = EXPLANATION_BYTES) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._done: OrderedDict[str | int, Done] = OrderedDict()
+
+    def put(self, name: str | int, done: Done) -> None:
+        """Keep the explanation of a request."""
+        self._done.pop(name, None)
+        self._done[name] = done
+        while len(self._done) > 1 and (len(self._done) > self._most or self._bytes > self._most_bytes):
+            self._done.popitem(last=False)
+
+    def find(self, name: str | int) -> Done | None:
+        """The explanation of a request, if it is still kept."""
+        return self._done.get(name)
+
+    @property
+    def _bytes(self) -> int:
+        return sum(done.bytes for done in self._done.values())
+
 
 class Warm:
     """All that is kept. A file or folder that changed on disk is read again."""
 
     def __init__(self) -> None:
-        self.explanations: Kept[Done] = Kept(4)
+        self.explanations = Explanations()
         self._bundles: Kept[Bundle] = Kept(4)
         self._classifiers: Kept[Classifier] = Kept(3)
         self._scans: Kept[Scan] = Kept(2)
@@ -109,7 +126,7 @@ class Warm:
         self._speeds: Kept[Speed] = Kept(16)
 
     def clear(self) -> None:
-        """Give memory back; explanations are small and stay."""
+        """Give memory back; explanations, which could not be made again, stay."""
         for kept in (self._bundles, self._classifiers, self._scans, self._inputs, self._speeds):
             kept.clear()
         gc.collect()
@@ -138,11 +155,12 @@ class Warm:
         bundle_key = _bundle_key(name, trust)
         bundle = self.bundle(name, trust_code=trust)
         classifier_key = (bundle_key, device, amp, batch_size)
-        if classifier_key not in self._classifiers:
-            torch.cuda.empty_cache()
-        classifier = self._classifiers.get(
-            classifier_key, lambda: classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
-        )
+
+        def on_device() -> Classifier:
+            torch.cuda.empty_cache()  # of the model that had to go
+            return classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
+
+        classifier = self._classifiers.get(classifier_key, on_device)
         task.stage("reading")
         asked, series = request.get("scan"), request.get("series")
         scan = self.scan(asked, series) if asked is not None else None

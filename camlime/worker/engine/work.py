@@ -79,7 +79,6 @@ class Engine:
             self._error(task, kind, error.message, in_fields(error.hint))
         except Exception as error:
             self._unexpected(task, error)
-        self._inbox.forget()
         self._events.write({"event": "idle"})
 
     def _unexpected(self, task: Task, error: Exception) -> None:

@@ -1,0 +1,158 @@
+"""How the worker ends and what an engine's end means to it, with an engine that is a process of few lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from camlime.worker.engine_process import EngineProcess
+from camlime.worker.front import Front
+
+ENGINE = """
+import json, sys, time
+def say(**event): print(json.dumps(event), flush=True)
+say(event="ready")
+for line in sys.stdin:
+    asked = json.loads(line)
+    name = asked["id"]
+    if asked["request"] == "explain":
+        say(event="preview", id=name, method="lime")
+        json.loads(sys.stdin.readline())
+        say(event="cancelled", id=name, kept="result", result={"complete": False}, previews=[])
+    elif asked["request"] == "export":
+        say(event="progress", id=name, stage="writing")
+        sys.stdin.readline()
+        time.sleep(1)
+        say(event="result", id=name)
+    elif asked["request"] == "describe":
+        say(event="result", id=name)
+    say(event="idle")
+    if asked["request"] == "describe":
+        sys.exit(3)
+"""
+
+
+class Pipes:
+    """A worker in a thread: lines in, events out."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        read_requests, write_requests = os.pipe()
+        read_events, write_events = os.pipe()
+        self.requests: IO[bytes] = os.fdopen(write_requests, "wb")
+        self.events: IO[bytes] = os.fdopen(read_events, "rb")
+        self._closing = (os.fdopen(read_requests, "rb"), os.fdopen(write_events, "wb"))
+        front = Front(*self._closing, start_engine=partial(EngineProcess, command=command))
+        self._thread = threading.Thread(target=self._run, args=(front,))
+        self._thread.start()
+
+    def _run(self, front: Front) -> None:
+        front.run()
+        self._closing[1].close()
+
+    def send(self, **request: Any) -> None:
+        self.requests.write(json.dumps(request).encode() + b"\n")
+        self.requests.flush()
+
+    def until(self, event: str) -> dict[str, Any]:
+        for line in self.events:
+            found: dict[str, Any] = json.loads(line)
+            if found["event"] == event:
+                return found
+        raise AssertionError(f"no {event} came")
+
+    def rest(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.events]
+
+    def close(self) -> None:
+        if not self.requests.closed:
+            self.requests.close()
+        self._thread.join(timeout=30)
+        assert not self._thread.is_alive()
+        self.events.close()
+        self._closing[0].close()
+
+
+Start = Callable[..., Pipes]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    made: list[Pipes] = []
+
+    def one(*command: str) -> Pipes:
+        made.append(Pipes(command or (sys.executable, "-S", "-c", ENGINE)))
+        return made[-1]
+
+    yield one
+    for pipes in made:
+        pipes.close()
+
+
+HERE = str(Path(__file__).resolve())
+
+
+@pytest.mark.parametrize("input_ends", [False, True])
+def test_a_shutdown_keeps_what_there_is(start: Start, input_ends: bool) -> None:
+    worker = start()
+    worker.send(request="explain", id=1, scan=HERE, bundle="b", folder=HERE)
+    worker.send(request="describe", id=2, bundle="b")
+    worker.until("preview")
+    worker.send(request="explain", id=1, no="such field")
+    twice = worker.until("error")
+    assert twice["id"] is None and "already" in twice["message"], "request 1 has not ended"
+    worker.send(request="shutdown")
+    if input_ends:
+        worker.requests.close()
+    end = worker.until("cancelled")
+    assert end["id"] == 1 and end["kept"] == "result"
+    assert worker.rest() == ["cancelled", "bye"], "what waited is cancelled, too"
+
+
+def test_a_shutdown_waits_for_an_export(start: Start) -> None:
+    worker = start()
+    worker.send(request="export", id=1, explanation=0, folder=HERE)
+    assert worker.until("progress")
+    worker.until("ready")
+    assert worker.until("progress")["stage"] == "writing"
+    worker.send(request="shutdown")
+    assert worker.rest() == ["result", "bye"]
+
+
+def test_without_a_client_nothing_is_waited_for(start: Start) -> None:
+    worker = start()
+    worker.send(request="export", id=1, explanation=0, folder=HERE)
+    worker.until("ready")
+    worker.requests.close()
+    assert set(worker.rest()) <= {"progress"}
+
+
+def test_an_engine_that_ends_while_idle_is_started_with_the_next_request(start: Start) -> None:
+    worker = start()
+    worker.send(request="describe", id=1, bundle="b")
+    assert worker.until("result")["id"] == 1
+    error = worker.until("error")
+    assert error["id"] is None and error["kind"] == "crashed" and "exit code 3" in error["message"]
+    worker.send(request="status")
+    assert worker.until("status")["engine"] == "stopped"
+    worker.send(request="describe", id=2, bundle="b")
+    assert worker.until("starting")["reason"] == "needed"
+    assert worker.until("result")["id"] == 2
+
+
+def test_an_engine_that_cannot_be_run(start: Start) -> None:
+    worker = start("/no/such/program")
+    assert worker.until("error")["kind"] == "engine"
+    worker.send(request="describe", id=1, bundle="b")
+    worker.until("accepted")
+    errors = [worker.until("error"), worker.until("error")]
+    assert [error["id"] for error in errors] == [None, 1] and {error["kind"] for error in errors} == {"engine"}
+    worker.send(request="shutdown")
+    assert worker.rest() == ["bye"]
