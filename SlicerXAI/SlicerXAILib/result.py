@@ -196,7 +196,8 @@ def _read(read: Callable[[], np.ndarray], path: object) -> np.ndarray:
 
 
 def _in_3d(array: np.ndarray) -> np.ndarray:
-    return array.reshape(array.shape + (1,) * (3 - array.ndim))
+    """With axes ``(i, j, k)``, in the order of memory in which a scene takes it over fastest."""
+    return np.asfortranarray(array.reshape(array.shape + (1,) * (3 - array.ndim)))
 
 
 def _point(numbers: Any) -> tuple[float, float, float]:
