@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
@@ -59,6 +60,7 @@ class Run:
         self._request: str | None = None
         self._explanation: SceneExplanation | None = None
         self._turn = 0
+        self._arrays: Path | None = None
         self.progressed = Signal()
         self.predicted = Signal()
         self.shown = Signal()
@@ -107,7 +109,7 @@ class Run:
         self._plane, self._explanation, self._request = plane, None, None
         self._turn += 1
         turn = self._turn
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
+        folder = self._arrays = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
         regions = None
         if case.regions is not None:
             labels, names = label_map(case.regions, case.volume, plane)
@@ -166,7 +168,6 @@ class Run:
         elif kind == "result":
             self._complete(event)
         elif kind == "cancelled":
-            self._request = None
             if event["kept"] == "result":
                 self._complete(event["result"] | {"id": event["id"]})
             else:
@@ -200,7 +201,6 @@ class Run:
             self.shown.emit(self._explanation)
 
     def _complete(self, event: Event) -> None:
-        self._request = None
         turn = self._turn
 
         def put(result: Result) -> None:
@@ -225,6 +225,8 @@ class Run:
         if self._explanation is None:
             self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
         self._explanation.complete(result)
+        if self._arrays is not None:
+            shutil.rmtree(self._arrays, ignore_errors=True)  # all of it is in the scene now
         self._explanation.hub.SetAttribute(REQUEST_ATTRIBUTE, request)
         self.shown.emit(self._explanation)
         if self._left:

@@ -38,7 +38,7 @@ def register(icon: str) -> None:
         sampleName=SAMPLE,
         uris=[],
         fileNames=[],
-        nodeNames=[SAMPLE],
+        nodeNames=[],
         thumbnailFileName=icon,
         customDownloader=lambda source: SampleMaker().start(),
     )
