@@ -14,24 +14,19 @@ Maps lie on the network's own grid; nothing is resampled to be shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LEVELS
-from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, tables, views
-from SlicerXAILib.colours import add_colours, add_level_colours
+from SlicerXAILib import contents, folder, frame, hub, views
 from SlicerXAILib.following import Following
 from SlicerXAILib.look import Look, MapChoice
 from SlicerXAILib.presentation import present
-from SlicerXAILib.result import MapData, Preview, Result
+from SlicerXAILib.result import Preview, Result
 
 __all__ = ["Following", "SceneExplanation"]
 
-_LEVELS = {"evidence": EVIDENCE_LEVELS, "agreement": AGREEMENT_LEVELS}
-_SEGMENTATIONS = {"evidence": "Evidence", "agreement": "Agreement"}
 _BETTER = ("lime", "fused")
 """Maps that take the place of a first one while they come, the best last."""
 
@@ -77,7 +72,7 @@ class SceneExplanation:
         The first map ever is shown at once with the default look; later ones change the look only if they are better
         (fused before lime before the others) and the user has not chosen a map.
         """
-        self._set_map(preview.map, preview.affine_ras)
+        contents.put_map(self.hub, preview.map, preview.affine_ras)
         shown = self.look.maps
         better = preview.map.key in _BETTER and (
             not shown or shown[0] not in _BETTER or _BETTER.index(preview.map.key) > _BETTER.index(shown[0])
@@ -96,11 +91,11 @@ class SceneExplanation:
             if key.removeprefix("map.").removesuffix(".std") not in result.maps:
                 hub.disown(self.hub, key)
         for each in result.maps.values():
-            self._set_map(each, result.affine_ras)
-        volumes = self._set_levels(result)
-        self._set_tables(result, volumes)
-        self._set_curves(result)
-        hub.write(self.hub, "summary", _summary(result, volumes))
+            contents.put_map(self.hub, each, result.affine_ras)
+        volumes = contents.put_levels(self.hub, result)
+        contents.put_tables(self.hub, result, volumes)
+        contents.put_curves(self.hub, result)
+        hub.write(self.hub, "summary", contents.summarise(result, volumes))
         look = self.look
         if result.lead and not hub.read(self.hub, "chosen", False):
             look = replace(look, maps=(result.lead,), segments=look.segments or ("evidence",))
@@ -236,111 +231,3 @@ class SceneExplanation:
     def _set_look(self, look: Look) -> None:
         hub.write(self.hub, "look", asdict(look))
         present(self, look)
-
-    def _own(self, role: str, node: Any) -> Any:
-        hub.own(self.hub, role, node)
-        item = folder.find_folder(self.hub.GetScene(), self.hub.GetAttribute(folder.MARK))
-        if item is not None:
-            folder.put(node, item)
-        return node
-
-    def _set_map(self, told: MapData, affine_ras: np.ndarray) -> None:
-        scene = self.hub.GetScene()
-        if self.hub.GetNodeReference("colours.signed") is None:
-            for kind in ("signed", "for", "spread"):
-                hub.own(self.hub, f"colours.{kind}", add_colours(scene, kind))
-        known = hub.read(self.hub, "maps", {})
-        hub.write(self.hub, "maps", {**known, told.key: (told.title, told.unit)})
-        for key, name, values, limit in (
-            (told.key, told.title, told.values, told.limit),
-            (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit),
-        ):
-            if values is None:
-                hub.disown(self.hub, f"map.{key}")
-                continue
-            node = self.volume(key) or self._own(f"map.{key}", heat_map.add_map(scene, name))
-            heat_map.set_voxels(node, values.astype(np.float32, copy=False), affine_ras)
-            heat_map.scale(node, values, limit)
-            frame.place(self.hub, node, fresh=True)
-
-    def _set_levels(self, result: Result) -> dict[str, float]:
-        """Segments, and the agreement as a label map; volumes in ml by level."""
-        scene, volumes = self.hub.GetScene(), {}
-        for which, levels in _LEVELS.items():
-            labels = result.levels.get(which)
-            if labels is None:
-                hub.disown(self.hub, f"segments.{which}")
-                continue
-            node = self.segmentation(which) or self._own(
-                f"segments.{which}", segments.add_segmentation(scene, _SEGMENTATIONS[which])
-            )
-            segments.set_levels(node, labels, levels, result.affine_ras)
-            frame.place(self.hub, node, fresh=True)
-            volumes.update(segments.volumes_ml(labels, levels, result.affine_ras))
-        self._set_agreement(result)
-        return volumes
-
-    def _set_agreement(self, result: Result) -> None:
-        labels = result.levels.get("agreement")
-        if labels is None:
-            hub.disown(self.hub, "map.agreement")
-            return
-        scene = self.hub.GetScene()
-        if self.hub.GetNodeReference("colours.agreement") is None:
-            hub.own(self.hub, "colours.agreement", add_level_colours(scene, AGREEMENT_LEVELS, "Agreement"))
-        colour_node = self.hub.GetNodeReference("colours.agreement")
-        node = self.volume("agreement") or self._own(
-            "map.agreement", heat_map.add_label_map(scene, "Agreement of Grad-CAM and LIME", colour_node)
-        )
-        heat_map.set_voxels(node, labels, result.affine_ras)
-        frame.place(self.hub, node, fresh=True)
-
-    def _set_tables(self, result: Result, volumes: Mapping[str, float]) -> None:
-        contents = {
-            "prediction": ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction)),
-            "regions": ("Regions", tables.REGION_COLUMNS, tables.region_rows(result.region_table)),
-            "segments": ("Segments", tables.SEGMENT_COLUMNS, tables.segment_rows(volumes)),
-        }
-        for which, (name, columns, rows) in contents.items():
-            node = self.table(which) or self._own(f"table.{which}", tables.add_table(self.hub.GetScene(), name))
-            tables.fill(node, columns, rows)
-
-    def _set_curves(self, result: Result) -> None:
-        for role in [role for role in hub.roles(self.hub) if role.startswith("curves.")]:
-            hub.disown(self.hub, role)
-        found = result.evidence.get(result.lead, {}).get("baselines") or {}
-        if found:
-            baseline, curves = next(iter(found.items()))
-            name = f"{result.maps[result.lead].title}: removal, baseline {baseline}"
-            nodes = evidence_plot.add_curves(self.hub.GetScene(), name, result.explained_class, curves)
-            for role, node in nodes.items():
-                self._own(f"curves.{role}", node)
-
-
-def _summary(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
-    evidence = {
-        key: {name: found[name] for name in ("supported", "verdict", "in_words")}
-        for key, found in result.evidence.items()
-    }
-    return {
-        "explained_class": result.explained_class,
-        "prediction": dict(result.prediction),
-        "lead": result.lead,
-        "complete": result.complete,
-        "agreement": dict(result.agreement) if result.agreement else None,
-        "evidence": evidence,
-        "warnings": list(result.warnings),
-        "strongest_point_ras": list(result.strongest_point_ras),
-        "legend": [
-            {
-                "key": level.key,
-                "name": level.name,
-                "meaning": level.meaning,
-                "colour": list(level.colour),
-                "volume_ml": volumes[level.key],
-            }
-            for level in LEVELS
-            if level.key in volumes
-        ],
-        "provenance": dict(result.provenance),
-    }
