@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import slicer
 import slicer.util
@@ -37,7 +38,7 @@ class SlicerXAI(ScriptedLoadableModule):
     def _register_sample(self):
         from SlicerXAILib import sample_data
 
-        sample_data.register(self.resourcePath("Icons/SlicerXAI.png"))
+        sample_data.register(str(Path(__file__).parent / "Resources" / "Icons" / "SlicerXAI.png"))
 
 
 class SlicerXAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -71,7 +72,8 @@ class SlicerXAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         self._leave_parameters()
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:
+            self.panel.close()
 
     def onReload(self):
         for name in [name for name in sys.modules if name.partition(".")[0] == "SlicerXAILib"]:

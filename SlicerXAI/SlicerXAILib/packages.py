@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import inspect
 import shlex
@@ -27,8 +28,12 @@ def requirements(path: Path = REQUIREMENTS_FILE) -> dict[str, str]:
     return {line.split(">=")[0]: line for line in lines if line}
 
 
+@functools.cache
 def installed_version(package: str) -> str | None:
-    """The version of a package; ``None`` if it is not installed. Imports nothing of it."""
+    """The version of a package; ``None`` if it is not installed. Imports nothing of it.
+
+    Looking takes some ms a package: answers are kept until ``installed_version.cache_clear()``.
+    """
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -60,6 +60,8 @@ class Run:
         self._request: str | None = None
         self._explanation: SceneExplanation | None = None
         self._turn = 0
+        self._count = 0
+        self._newest: dict[str, int] = {}
         self._arrays: Path | None = None
         self.progressed = Signal()
         self.predicted = Signal()
@@ -196,9 +198,27 @@ class Run:
         return title
 
     def _update(self, event: Event) -> None:
-        if self._explanation is not None:
-            self._explanation.update(Preview.from_event(event))
-            self.shown.emit(self._explanation)
+        """Read a preview in the background and show it, unless something newer came meanwhile."""
+        turn, method = self._turn, event["method"]
+        self._count += 1
+        number = self._newest[method] = self._count
+
+        def put(preview: Preview) -> None:
+            if turn != self._turn or number != self._newest[method] or self._explanation is None:
+                return
+            if not self._still_wanted():
+                self.abandon()
+                return
+            try:
+                self._explanation.update(preview)
+                self.shown.emit(self._explanation)
+            except Exception as error:  # as in _hear
+                self._give_up(error)
+
+        def skip(error: Exception) -> None:
+            logging.warning("SlicerXAI: a preview was not shown: %s", error)
+
+        self._engine.session.background.run(lambda: Preview.from_event(event), put, skip)
 
     def _complete(self, event: Event) -> None:
         turn = self._turn

@@ -103,6 +103,7 @@ def make_files() -> Path:
         text=True,
         errors="replace",
         check=False,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
     )
     if ran.returncode:
         lines = ran.stderr.strip().splitlines() or [f"exit code {ran.returncode}"]

@@ -90,6 +90,7 @@ class SetupPanel:
         self._installer.install(wanted, self._installed)
 
     def _installed(self, problem: Problem | None) -> None:
+        installed_version.cache_clear()
         if problem is not None:
             self._say(problem.message)
             self.failed.emit(problem)
@@ -99,6 +100,7 @@ class SetupPanel:
         self._engine.restart()
 
     def _restart(self) -> None:
+        installed_version.cache_clear()
         self._say(self._engine.session.log())
         self._engine.restart()
 
