@@ -54,23 +54,40 @@ def label_map(segmentation_node: Any, volume: Any, plane: Plane | None = None) -
     Raises:
         InputError: no segment covers a voxel.
     """
-    labels: np.ndarray | None = None
-    names: dict[int, str] = {}
-    for number, segment_id in enumerate(segment_ids(segmentation_node), start=1):
-        try:
-            mask = segment_mask(segmentation_node, segment_id, volume, plane)
-        except InputError:
-            continue  # an empty segment is no region
-        if labels is None:
-            labels = np.zeros(mask.shape, dtype=np.int16)
-        labels[mask] = number
-        names[number] = segmentation_node.GetSegmentation().GetSegment(segment_id).GetName()
-    if labels is None:
+    segmentation = segmentation_node.GetSegmentation()
+    ids = segment_ids(segmentation_node)
+    labels = _exported(segmentation_node, ids, volume)
+    if plane is not None:
+        labels = plane_of(labels, plane)
+    occur = np.flatnonzero(np.bincount(labels.ravel(order="K")))
+    names = {int(n): segmentation.GetSegment(ids[n - 1]).GetName() for n in occur if n}
+    if not names:
         raise InputError(
             _("No segment of '{name}' has a voxel in the volume.").format(name=segmentation_node.GetName()),
             _("Choose another segmentation, or none."),
         )
     return labels, names
+
+
+def _exported(segmentation_node: Any, ids: list[str], volume: Any) -> np.ndarray:
+    """All segments at once, which is far faster than one by one: int16 ``(i, j, k)``."""
+    scene = segmentation_node.GetScene()
+    known = set(_nodes(scene))
+    exported = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    try:
+        logic = slicer.modules.segmentations.logic()
+        if not ids or not logic.ExportSegmentsToLabelmapNode(segmentation_node, ids, exported, volume):
+            return np.zeros(volume.GetImageData().GetDimensions(), dtype=np.int16)
+        return slicer.util.arrayFromVolume(exported).T.astype(np.int16)
+    finally:
+        for node in _nodes(scene):
+            if node not in known:
+                scene.RemoveNode(node)
+
+
+def _nodes(scene: Any) -> list[Any]:
+    """All there are: an export adds display and colours of its own."""
+    return [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
 
 
 def save_label_map(

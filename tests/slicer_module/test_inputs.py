@@ -102,7 +102,11 @@ def test_segments_arrive_with_names_on_the_voxels_that_they_cover(oblique, slice
         segment = segmentation.GetSegmentation().AddEmptySegment("", name)
         if mask.any():
             slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment, oblique)
+    before = slicer_scene.GetNumberOfNodes()
     labels, names = label_map(segmentation, oblique)
+    assert [
+        n.GetClassName() for n in map(slicer_scene.GetNthNode, range(before, slicer_scene.GetNumberOfNodes()))
+    ] == []
     assert names == {1: "left lung"}
     assert np.array_equal(labels, masks["left lung"].T)
 
