@@ -23,6 +23,7 @@ class Engine:
 
     Attributes:
         state: one of ``stopped``, ``starting``, ``ready``, ``failed``.
+        been_ready: whether it was, since it was started.
         packages: version by package, ``None`` where one is missing; empty before the worker's greeting.
         devices: as the worker lists them; the first is what ``auto`` takes.
         bundles: what is known of bundles, by name; the shipped ones first.
@@ -48,6 +49,7 @@ class Engine:
         self.estimated = Signal()
         self.failed = Signal()
         self.ended = Signal()
+        self.been_ready = False
         self._describing: str | None = None
         self._estimating: str | None = None
         session.event.connect(self._hear)
@@ -56,6 +58,7 @@ class Engine:
         """Start the worker unless it runs; :attr:`changed` says when it can work."""
         if self.session.running:
             return
+        self.been_ready = False
         try:
             self.session.start()
         except (OSError, ImportError) as error:
@@ -133,6 +136,7 @@ class Engine:
             for bundle in event["bundles"]:
                 if "error" not in bundle:
                     self.bundles.setdefault(bundle["name"], BundleInfo.from_event(bundle))
+            self.been_ready = True
             self._set(READY)
         elif kind == "error":
             if event.get("kind") == "engine":

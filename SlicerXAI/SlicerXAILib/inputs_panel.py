@@ -120,8 +120,7 @@ class InputsPanel:
             return
 
         def fail(error: Exception) -> None:
-            known = isinstance(error, InputError)
-            self.failed.emit(error.problem if known else Problem(str(error)))
+            self.failed.emit(error.problem if isinstance(error, InputError) else Problem(str(error)))
 
         self._engine.session.background.run(
             lambda: unpack_bundle(Path(archive), self._home), lambda folder: self.open_bundle(str(folder)), fail

@@ -130,9 +130,9 @@ class LookPanel:
         node = None if self._explanation is None else self._explanation.table("regions")
         rows = [] if node is None else _region_rows(node)
         headers = [_("Region"), _("Weight"), _("95 % interval"), _("ml")]
-        fill_table(self._ui.regionsTable, headers if rows else [], rows, numbers=[1, 2, 3])
-        for number in range(len(rows)):
-            region = int(node.GetTable().GetValue(number, _ID).ToInt())
+        cells = [cells for _region, cells in rows]
+        fill_table(self._ui.regionsTable, headers if rows else [], cells, numbers=[1, 2, 3])
+        for number, (region, _cells) in enumerate(rows):
             self._ui.regionsTable.item(number, 0).setData(qt.Qt.UserRole, region)
         self._ui.regionsHintLabel.visible = bool(rows)
 
@@ -142,13 +142,14 @@ class LookPanel:
             self._explanation.jump_to_region(int(region))
 
 
-def _region_rows(node: Any) -> list[list[str]]:
-    """Name, weight, interval and ml, from the table node of the scene."""
+def _region_rows(node: Any) -> list[tuple[int, list[str]]]:
+    """Each region's number, and its name, weight, interval and ml, from the table node of the scene."""
     table = node.GetTable()
     rows = []
     for number in range(table.GetNumberOfRows()):
         cells = [table.GetValue(number, column) for column in range(5)]
         name, (weight, low, high, ml) = cells[0].ToString(), [cell.ToDouble() for cell in cells[1:]]
         interval = "" if math.isnan(low) else f"{low:+.2f} ... {high:+.2f}"
-        rows.append([name, "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"])
+        texts = [name, "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"]
+        rows.append((int(table.GetValue(number, _ID).ToInt()), texts))
     return rows

@@ -84,10 +84,10 @@ class PlacePanel:
             return
         self.unwatch()
         for node in nodes:
-            events = (vtk.vtkCommand.ModifiedEvent,)
+            events = [vtk.vtkCommand.ModifiedEvent]
             if node is point:
                 markups = slicer.vtkMRMLMarkupsNode
-                events = (markups.PointModifiedEvent, markups.PointPositionDefinedEvent)
+                events = [markups.PointModifiedEvent, markups.PointPositionDefinedEvent]
             self._watched += [(node, node.AddObserver(event, self._moved)) for event in events]
 
     def _moved(self, caller: Any, event: str) -> None:

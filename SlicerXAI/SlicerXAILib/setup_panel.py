@@ -63,6 +63,11 @@ class SetupPanel:
         self._ui.installButton.enabled = bool(missing())
         self._ui.engineLabel.text = self._engine_words()
 
+    def open_if_needed(self) -> None:
+        """Open the section if something is missing: nothing else works before."""
+        if missing():
+            self._ui.setupSection.collapsed = False
+
     def _engine_words(self) -> str:
         if self._engine.state == READY:
             devices = "; ".join(_device_words(device) for device in self._engine.devices)

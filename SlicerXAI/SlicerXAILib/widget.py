@@ -110,6 +110,7 @@ class Panel:
     def enter(self) -> None:
         """The user opens the module: have the worker ready when it is needed."""
         self.engine.start()
+        self.setup.open_if_needed()
         if self.parameters is not None:
             self._choose_what_there_is()
         self.refresh()
@@ -294,4 +295,5 @@ class Panel:
 
     def _worker_ended(self, problem: Problem) -> None:
         self.messages.show(problem)
-        self.engine.start()
+        if self.engine.been_ready:  # one that never was would only end again
+            self.engine.start()

@@ -144,3 +144,12 @@ def test_the_log_can_be_copied_with_the_versions(ready):
 def test_the_requirements_file_is_the_one_that_is_shipped():
     assert packages.REQUIREMENTS_FILE.is_file()
     assert all(">=" in line for line in requirements().values())
+
+
+def test_the_section_opens_where_something_is_missing(ready, monkeypatch):
+    ready.ui.setupSection.collapsed = True
+    ready.panel.setup.open_if_needed()
+    assert ready.ui.setupSection.collapsed
+    monkeypatch.setattr("SlicerXAILib.setup_panel.missing", lambda: ["lime>=0.2.0.1"])
+    ready.panel.setup.open_if_needed()
+    assert not ready.ui.setupSection.collapsed
