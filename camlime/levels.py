@@ -2,17 +2,18 @@
 
 Maps are continuous; segments, DICOM and label maps need a few classes. There are two label maps: the *evidence* of one
 signed map in disjoint bands, and whether two methods *agree* about a voxel. A voxel can be in both. The numbers are
-the labels, on disk and in every export, and never change their meaning.
+the labels, on disk and in every export, and never change their meaning. Only numpy is needed, so that a viewer can use
+this module without the engine's packages.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 if TYPE_CHECKING:
     from camlime.explanation import Explanation
@@ -92,7 +93,7 @@ def evidence_levels(
     labels[share >= STRONG_SHARE] = STRONG_FOR.label
     labels[share <= -MODERATE_SHARE] = AGAINST.label
     if std is not None:
-        labels[np.abs(values) < norm.ppf(0.5 + CONFIDENCE / 2) * std] = 0
+        labels[np.abs(values) < NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * std] = 0
     return labels
 
 

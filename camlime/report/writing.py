@@ -16,8 +16,8 @@ from camlime.report import content
 from camlime.report.niivue import Viewer, installed_viewer
 from camlime.report.picture import static_picture
 from camlime.report.volumes import Volume, Volumes, page_volumes
-from camlime.staging import staged
 from camlime.scan import Scan
+from camlime.staging import staged
 
 _STEPS = 9
 """Colours of each arm that the viewer interpolates between."""
