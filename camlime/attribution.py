@@ -28,6 +28,9 @@ class Attribution:
         seconds: wall time.
         target_layer: the layer a CAM was taken from.
         parameters: what it was made with and what it noted, JSON-serialisable.
+        region_covariance: shape ``(d, d)``: their covariance, where the method knows it; not saved.
+        structure_std: shape ``(s,)``: standard errors of the sums of weights over each structure's parts, where regions
+            are parts of structures.
     """
 
     method: str
@@ -40,3 +43,5 @@ class Attribution:
     seconds: float = 0.0
     target_layer: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    region_covariance: FloatArray | None = field(default=None, repr=False)
+    structure_std: FloatArray | None = None

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from camlime.device import is_out_of_memory, repeatable_arithmetic, select_device
 from camlime.errors import BundleError, DeviceError, RequestError
+from camlime.outputs import Activation, as_rows, checked_finite, first_line, log_odds
 
-Activation = Literal["softmax", "sigmoid"]
 Inferer = Callable[[Tensor, nn.Module], Tensor]
 Result = TypeVar("Result")
 
@@ -30,9 +31,6 @@ TUNING_SECONDS = 0.3
 CPU_VOXELS_AT_ONCE = 1 << 24
 """Voxels in a tuned batch on the CPU, where running out of memory ends the process instead of raising an error."""
 
-NO_MEMORY_WORDS = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
-"""How torch, cuDNN and cuBLAS say that memory ran out where they do not raise ``OutOfMemoryError``."""
-
 
 @dataclass
 class PassCounter:
@@ -45,93 +43,6 @@ class PassCounter:
     def equivalents(self) -> int:
         """Pass-equivalents: forward passes plus two for each backward pass."""
         return self.forward + 2 * self.backward
-
-
-def select_device(name: str = "auto") -> torch.device:
-    """Return the device that ``name`` asks for: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        DeviceError: there is no such device on this machine.
-
-    Example:
-        >>> select_device("cpu")
-        device(type='cpu')
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"'{name}' is not the name of a device", hint="use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cpu":
-        return device
-    if device.type != "cuda":
-        raise DeviceError(f"device '{name}' is not supported", hint="use auto, cpu, cuda or cuda:N")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0:
-        raise DeviceError(f"device '{name}' was asked for, but there is no CUDA GPU here", hint="use --device cpu")
-    if (device.index or 0) >= count:
-        raise DeviceError(f"device '{name}' is not there: this machine has {count} GPU(s)", hint="use cuda:0")
-    return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
-
-
-@contextmanager
-def repeatable_arithmetic() -> Iterator[None]:
-    """Full float32 products and deterministic cuDNN algorithms; the caller's settings restored afterwards.
-
-    torch has older and newer switches for TF32, and reading the older may raise an error once the newer were used:
-    then the newer are used, and they are restored last where torch has them.
-    """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    newer = [(matmul, "fp32_precision"), (cudnn.conv, "fp32_precision")] if hasattr(matmul, "fp32_precision") else []
-    wanted: list[tuple[Any, str, object]] = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
-    products: str | None = None
-    try:
-        products, _ = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-        wanted.append((cudnn, "allow_tf32", False))
-    except RuntimeError:
-        products = None
-        wanted += [(owner, switch, "ieee") for owner, switch in newer]
-    before = [(owner, switch, getattr(owner, switch)) for owner, switch, _ in wanted]
-    before += [(owner, switch, getattr(owner, switch)) for owner, switch in newer]
-    try:
-        for owner, switch, value in wanted:
-            setattr(owner, switch, value)
-        if products is not None:
-            torch.set_float32_matmul_precision("highest")
-        yield
-    finally:
-        if products is not None:
-            torch.set_float32_matmul_precision(products)
-        for owner, switch, value in before:
-            setattr(owner, switch, value)
-
-
-def log_odds(logits: Tensor, class_index: int, activation: Activation, *, two_classes: bool = False) -> Tensor:
-    r"""Log-odds of one class against all others.
-
-    For a softmax, :math:`\log\frac{p_c}{1-p_c} = z_c - \log\sum_{k\ne c} e^{z_k}`, which unlike the logit :math:`z_c`
-    alone does not depend on the arbitrary shift that a softmax ignores; for a sigmoid, the logit itself.
-
-    Args:
-        logits: shape ``(N, K)``.
-        class_index: the class ``c``.
-        activation: how the network's outputs become probabilities.
-        two_classes: a single output stands for two classes, (absent, present); then class 0 has the negated logit.
-
-    Returns:
-        Shape ``(N,)``; differentiable.
-
-    Example:
-        >>> log_odds(torch.tensor([[0.0, 2.0]]), 1, "softmax")
-        tensor([2.])
-    """
-    if logits.shape[1] == 1:
-        return -logits[:, 0] if two_classes and class_index == 0 else logits[:, 0]
-    if activation == "sigmoid":
-        return logits[:, class_index]
-    others = torch.cat([logits[:, :class_index], logits[:, class_index + 1 :]], dim=1)
-    return logits[:, class_index] - torch.logsumexp(others, dim=1)
 
 
 class Classifier:
@@ -341,6 +252,11 @@ class Classifier:
             parts[:0] = [part[:half], part[half:]]
         return results
 
+    @property
+    def given_batch_size(self) -> int | None:
+        """The batch size that was asked for, or what is left of it after memory ran out; ``None`` if it is measured."""
+        return self._batch_size
+
     def _limit_batch(self, image: Tensor, size: int) -> None:
         if self._batch_size is not None:
             self._batch_size = min(self._batch_size, size)
@@ -388,50 +304,3 @@ class Classifier:
             self._answers(batch)
             times.append(time.perf_counter() - start)
         return min(times) / size
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that memory ran out, on the GPU or on the CPU."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
-    )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def checked_finite(logits: Tensor) -> Tensor:
-    """Return the logits.
-
-    Raises:
-        BundleError: one of them is NaN or infinite, so that nothing could be concluded from them.
-    """
-    if not bool(torch.isfinite(logits).all()):
-        raise BundleError(
-            "the network answered with a logit that is not a finite number",
-            hint="are its weights sound? without mixed precision and with another baseline it may be well",
-        )
-    return logits
-
-
-def as_rows(output: object, count: int) -> Tensor:
-    """Flatten a classifier's output to ``(count, K)``.
-
-    Raises:
-        BundleError: it is not a tensor with one row of classes an image.
-    """
-    if isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise BundleError(f"the network returned {type(output).__name__}, not a tensor of logits")
-    if output.ndim == 1 and count == 1:
-        return output[None]
-    if output.ndim == 0 or output.shape[0] != count or output[0].numel() != (output.shape[1] if output.ndim > 1 else 1):
-        raise BundleError(
-            f"the network's output has shape {tuple(output.shape)} for {count} image(s), not one row of classes each",
-            hint="only classifiers can be explained; a segmentation network is none",
-        )
-    rows: Tensor = output.as_tensor() if hasattr(output, "as_tensor") else output
-    return rows.reshape(count, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from camlime.regions import Regions
 from camlime.scan import Scan
 
 __all__ = ["Attribution", "Explanation", "Prediction"]
+
+NORMAL_95 = 1.959964
+"""Standard errors to either side that hold 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Explanation:
         warnings: what the user should know, in sentences.
         complete: ``False`` if it was cancelled on the way; what is there is sound, only less certain, or a method or
             the evidence is missing.
-        evidence: by method, whether the model used what the map shows; of the map to show first, where it was measured.
+        evidence: by method, whether the model used what the map shows, where it was measured; the map to show first
+            comes first.
 
     Example:
         >>> explanation = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0))  # doctest: +SKIP
@@ -85,19 +89,23 @@ class Explanation:
         return point
 
     def region_table(self) -> list[dict[str, Any]]:
-        """One row a region: id, name, ml, centre in RAS mm, and each method's weight and standard error in log-odds.
+        """One row a region: id, name, structure if it is part of one, ml, centre in RAS mm, and by method its weight.
+
+        A weight, in log-odds, comes with its standard error and 95 % interval, where known.
 
         ``weight`` and ``standard_error`` on the row itself are those of the attribution to show first.
         """
         volumes = self.regions.volumes_ml(self.input.affine)
         centres = self.regions.centres_ras(self.input.affine)
         weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
-        lead = next((weighed[name] for name in ("fused", "lime") if name in weighed), None)
+        lead = next((weighed[name] for name in ("fused", "lime", "occlusion") if name in weighed), None)
+        structures = self.regions.structure_names()
         rows: list[dict[str, Any]] = []
         for i in range(self.regions.count):
             row: dict[str, Any] = {
                 "id": i + 1,
                 "name": self.regions.names[i] if self.regions.names else None,
+                **({} if structures is None else {"structure": structures[i]}),
                 "volume_ml": float(volumes[i]),
                 "centre_ras_mm": [float(x) for x in centres[i]],
             }
@@ -108,11 +116,36 @@ class Explanation:
             rows.append(row)
         return rows
 
-    def save(self, folder: str | Path, *, native: Scan | None = None) -> list[Path]:
+    def structure_table(self) -> list[dict[str, Any]]:
+        """One row a structure where the regions are parts of structures, else none; columns as :meth:`region_table`.
+
+        A structure's weight is the sum of its parts' weights, its standard error that of the sum.
+        """
+        names, structure_of = self.regions.structures, self.regions.structure_of
+        if names is None or structure_of is None:
+            return []
+        volumes = self.regions.volumes_ml(self.input.affine)
+        weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
+        lead = next((weighed[name] for name in ("fused", "lime") if name in weighed), None)
+        rows: list[dict[str, Any]] = []
+        for i, name in enumerate(names):
+            parts = np.flatnonzero(structure_of == i)
+            row: dict[str, Any] = {
+                "name": name,
+                "parts": [int(part) + 1 for part in parts],
+                "volume_ml": float(volumes[parts].sum()),
+            }
+            if lead is not None:
+                row |= _structure_weight(lead, i, parts)
+                row["by_method"] = {method: _structure_weight(a, i, parts) for method, a in weighed.items()}
+            rows.append(row)
+        return rows
+
+    def save(self, folder: str | Path, *, native: Scan | None = None, also: Sequence[Path] = ()) -> list[Path]:
         """Write everything to a folder; see :func:`camlime.saving.save_explanation`."""
         from camlime.saving import save_explanation
 
-        return save_explanation(self, Path(folder), native=native)
+        return save_explanation(self, Path(folder), native=native, also=also)
 
     @staticmethod
     def load(folder: str | Path) -> Explanation:
@@ -138,9 +171,21 @@ def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:
     return index
 
 
-def _weight(attribution: Attribution, i: int) -> dict[str, float | None]:
+def _weight(attribution: Attribution, i: int) -> dict[str, Any]:
     weights, std = attribution.region_weights, attribution.region_std
-    return {
-        "weight": float(weights[i]) if weights is not None else None,
-        "standard_error": float(std[i]) if std is not None else None,
-    }
+    return _with_interval(
+        float(weights[i]) if weights is not None else None, float(std[i]) if std is not None else None
+    )
+
+
+def _structure_weight(attribution: Attribution, i: int, parts: NDArray[np.int64]) -> dict[str, Any]:
+    weights, std = attribution.region_weights, attribution.structure_std
+    return _with_interval(
+        float(weights[parts].sum()) if weights is not None else None, float(std[i]) if std is not None else None
+    )
+
+
+def _with_interval(weight: float | None, error: float | None) -> dict[str, Any]:
+    reach = None if weight is None or error is None else NORMAL_95 * error
+    interval = None if weight is None or reach is None else [weight - reach, weight + reach]
+    return {"weight": weight, "standard_error": error, "interval_95": interval}

@@ -2,16 +2,21 @@
 
 Maps are continuous; segments, DICOM and label maps need a few classes. There are two label maps: the *evidence* of one
 signed map in disjoint bands, and whether two methods *agree* about a voxel. A voxel can be in both. The numbers are
-the labels, on disk and in every export, and never change their meaning.
+the labels, on disk and in every export, and never change their meaning. Only numpy is needed, so that a viewer can use
+this module without the engine's packages.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+if TYPE_CHECKING:
+    from camlime.explanation import Explanation
 
 STRONG_SHARE = 0.5
 """Of the map's largest magnitude: evidence from here on is strong."""
@@ -23,6 +28,8 @@ CONFIDENCE = 0.95
 """Where a map knows its standard deviation, a voxel has a level only if its sign is certain to this degree."""
 
 LabelMap = NDArray[np.uint8]
+
+_NO_CAM = frozenset({"lime", "fused", "mean", "geometric", "rank"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def evidence_levels(
     labels[share >= STRONG_SHARE] = STRONG_FOR.label
     labels[share <= -MODERATE_SHARE] = AGAINST.label
     if std is not None:
-        labels[np.abs(values) < norm.ppf(0.5 + CONFIDENCE / 2) * std] = 0
+        labels[np.abs(values) < NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * std] = 0
     return labels
 
 
@@ -108,6 +115,41 @@ def agreement_levels(cam: NDArray[np.floating], lime: NDArray[np.floating], vali
     labels[both & (one * two > 0)] = AGREEMENT.label
     labels[both & (one * two < 0)] = CONFLICT.label
     return labels
+
+
+@dataclass(frozen=True)
+class CaseLevels:
+    """The label maps of one explanation, on the grid of its input.
+
+    Args:
+        method: whose map the evidence is taken from, the one to show first.
+        evidence: ``(*S,)``, labels of :data:`EVIDENCE_LEVELS`.
+        cam: which CAM was compared with LIME; ``None`` where one of the two is missing.
+        agreement: ``(*S,)``, labels of :data:`AGREEMENT_LEVELS`; ``None`` likewise.
+    """
+
+    method: str
+    evidence: LabelMap
+    cam: str | None
+    agreement: LabelMap | None
+
+
+def case_levels(explanation: Explanation) -> CaseLevels | None:
+    """The label maps of an explanation; ``None`` if it holds no map.
+
+    The CAM is the one that the explanation's agreement speaks of, else the first there is.
+    """
+    best = explanation.best
+    if best is None:
+        return None
+    valid = explanation.input.valid.numpy()
+    evidence = evidence_levels(best.values, valid, std=best.std)
+    maps = explanation.attributions
+    wanted = explanation.agreement.cam if explanation.agreement is not None else None
+    cam = wanted if wanted in maps else next((name for name in maps if name not in _NO_CAM), None)
+    if cam is None or "lime" not in maps:
+        return CaseLevels(best.method, evidence, None, None)
+    return CaseLevels(best.method, evidence, cam, agreement_levels(maps[cam].values, maps["lime"].values, valid))
 
 
 def _share(values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ quirks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,8 +23,18 @@ BLUR_MM = 6.0
 """Default width of the blurred baseline (one standard deviation, mm): most lesions' detail goes, the organ stays."""
 
 
+WIDEST_BLUR_MM = 1000
+"""Wider than any patient: a mean, at ever more time and memory."""
+
+
 def constant_baseline(model_input: ModelInput, value: float) -> Tensor:
-    """One value everywhere, in units of the network's input, shape ``(C, *S)``."""
+    """One value everywhere, in units of the network's input, shape ``(C, *S)``.
+
+    Raises:
+        RequestError: the value is not finite.
+    """
+    if not math.isfinite(value):
+        raise RequestError(f"{value} is no value to fill with", hint="give a finite number")
     return torch.full_like(model_input.image, float(value))
 
 
@@ -45,8 +56,10 @@ def blur_baseline(model_input: ModelInput, sigma_mm: float = BLUR_MM) -> Tensor:
     Raises:
         RequestError: the width is not positive.
     """
-    if not sigma_mm > 0:
-        raise RequestError(f"a blur of {sigma_mm} mm is no blur", hint="sigma_mm is a positive number of mm")
+    if not 0 < sigma_mm <= WIDEST_BLUR_MM:
+        raise RequestError(
+            f"a blur of {sigma_mm} mm is no blur", hint=f"sigma_mm is a positive number of mm, at most {WIDEST_BLUR_MM}"
+        )
     sigma = [sigma_mm / size for size in model_input.spacing]
     valid = model_input.valid.numpy().astype(np.float32)
     weight = np.maximum(ndimage.gaussian_filter(valid, sigma, mode="nearest"), 1e-6)
@@ -75,7 +88,7 @@ _BASELINES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def make_baseline(name: str, model_input: ModelInput, **parameters: float) -> Tensor:
+def make_baseline(name: str, model_input: ModelInput, /, **parameters: float) -> Tensor:
     """Make a baseline by name: ``constant`` (value), ``mean``, ``median`` or ``blur`` (sigma_mm).
 
     Raises:
@@ -85,7 +98,7 @@ def make_baseline(name: str, model_input: ModelInput, **parameters: float) -> Te
         raise RequestError(f"there is no baseline '{name}'", hint="baselines: " + ", ".join(_BASELINES))
     try:
         return _BASELINES[name](model_input, **parameters)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RequestError(f"baseline '{name}' cannot be made with {parameters}", hint=str(error)) from error
 
 

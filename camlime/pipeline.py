@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,81 +16,51 @@ from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
 from camlime.domain import domain_doubts
 from camlime.errors import RequestError
-from camlime.evidence import Evidence, Remake, measure, scoring_baselines
-from camlime.explanation import Explanation, Prediction, leading
+from camlime.examiner import Examiner
+from camlime.explanation import Explanation, Prediction
 from camlime.masking import make_baseline
-from camlime.methods import cam
-from camlime.methods.agreement import Agreement
-from camlime.methods.budget import Budget
 from camlime.methods.case import Case, Progress
-from camlime.methods.combine import RULES, combine
-from camlime.methods.fused import Fused
-from camlime.methods.lime import Lime
-from camlime.methods.sampling import Cancelled
 from camlime.methods.stopping import StoppingRule
+from camlime.provenance import provenance, warnings_of
 from camlime.region_source import regions_from_file
 from camlime.regions import Regions, supervoxels
+from camlime.runner import Runner
 from camlime.scan import Scan
-from camlime.version import __version__
+from camlime.settings import (
+    DEFAULT_BASELINE,
+    DEFAULT_BUDGET,
+    DEFAULT_METHODS,
+    DEFAULT_REGIONS,
+    DEFAULT_SEGMENTATIONS,
+    METHODS,
+    Settings,
+    checked_methods,
+)
+from camlime.subdivision import subdivided
 
-METHODS = (*cam.METHODS, "lime", "fused", *RULES)
-"""Every method that can be asked for."""
-
-DEFAULT_METHODS = ("gradcam", "lime", "fused")
-DEFAULT_BUDGET = 1024
-DEFAULT_REGIONS = 100
-DEFAULT_SEGMENTATIONS = 2
-DEFAULT_BASELINE = "blur"
+__all__ = [
+    "DEFAULT_BASELINE",
+    "DEFAULT_BUDGET",
+    "DEFAULT_METHODS",
+    "DEFAULT_REGIONS",
+    "DEFAULT_SEGMENTATIONS",
+    "METHODS",
+    "Listeners",
+    "Settings",
+    "checked_methods",
+    "classifier_of",
+    "classify",
+    "explain",
+    "explaining_baseline",
+    "focus",
+    "predict",
+    "prediction_from",
+]
 
 WHOLE_SCAN_FACTOR = 2.5
 """A scan that is larger than a region bundle's field of view by this factor along two axes needs a point to look at."""
 
-MOSTLY_PADDING = 0.5
-"""Share of padding in view beyond which the answer itself is called doubtful."""
-
 MOST_SEGMENTATIONS = 50
-
-RECORDED_PACKAGES = ("torch", "monai", "grad-cam", "lime", "numpy", "scikit-image", "SimpleITK", "nibabel")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked for; what is ``None`` is taken from the bundle's ``explain.json``, else from the engine's defaults.
-
-    Args:
-        methods: of :data:`METHODS`.
-        class_name: the class to explain; the predicted one if ``None``.
-        point: RAS mm; the centre of what a region bundle looks at.
-        regions: a label map (file) or :class:`Regions` on the input grid; supervoxels if ``None``.
-        n_regions: about how many supervoxels.
-        segmentations: how many jittered segmentations share the budget; 1 with ``regions``.
-        budget: pass-equivalents for each of LIME and fused, or ``"auto"``: until certain.
-        lime_mode: ``default`` or ``stock``.
-        seed: of every random choice.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        batch_size: measured if ``None``.
-        amp: mixed precision.
-        target_layer: of the CAMs; chosen if ``None``.
-        baseline: name of what removed regions are replaced by.
-        evidence_budget: pass-equivalents for the evidence on the map to show first; 0 for no evidence; ``None``: what
-            it takes, see :func:`camlime.evidence.plan.default_budget`.
-    """
-
-    methods: Sequence[str] | None = None
-    class_name: str | None = None
-    point: Sequence[float] | None = None
-    regions: str | Path | Regions | None = None
-    n_regions: int | None = None
-    segmentations: int | None = None
-    budget: int | Literal["auto"] | None = None
-    lime_mode: Literal["default", "stock"] = "default"
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
-    amp: bool = False
-    target_layer: str | None = None
-    baseline: str | None = None
-    evidence_budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -165,10 +132,6 @@ def explain(
         >>> result.save("explanation")  # doctest: +SKIP
     """
     wanted = Settings(**settings)
-    if isinstance(wanted.budget, str) and wanted.budget != "auto":
-        raise RequestError(f"budget '{wanted.budget}' is not a number of passes", hint="give a whole number, or auto")
-    if wanted.seed < 0:
-        raise RequestError(f"seed {wanted.seed} is negative", hint="give 0 or a positive whole number")
     heard = listeners or Listeners()
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
@@ -181,7 +144,7 @@ def explain(
     model_input, classifier = prepared.input, prepared.classifier
     if wanted.class_name is not None:
         classifier.class_index(wanted.class_name)
-    baseline_name, baseline = _baseline(read_bundle, model_input, wanted.baseline)
+    baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
     doubts = domain_doubts(read_bundle, classifier, model_input)
@@ -198,12 +161,13 @@ def explain(
         cancelled=heard.cancelled,
     )
     budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
-    runner = _Runner(case, wanted, StoppingRule() if budget == "auto" else budget, read_bundle, heard)
+    certain = budget == "auto"
+    runner = Runner(case, wanted, StoppingRule() if certain else budget, read_bundle, heard.on_attribution)
     runner.check(methods)
-    examiner = _Examiner(case, wanted, read_bundle, runner)
+    examiner = Examiner(case, wanted, read_bundle, runner, None if certain else budget)
     complete = runner.run(methods)
     attributions = {name: runner.done[name] for name in methods if name in runner.done}
-    complete = complete and examiner.run(leading(attributions))
+    complete = complete and examiner.run(attributions)
     return Explanation(
         prediction=prediction,
         explained_class=explained,
@@ -212,8 +176,11 @@ def explain(
         input=model_input,
         agreement=runner.agreement,
         evidence=examiner.done,
-        provenance=_provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
-        warnings=(*doubts, *_warnings(read_bundle, runner, examiner, model_input)),
+        provenance=provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
+        warnings=(
+            *doubts,
+            *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
+        ),
         complete=complete,
     )
 
@@ -232,26 +199,6 @@ def classify(
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
     return predict(classifier_of(read_bundle, device=device), model_input)
-
-
-def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """The methods' own names, in order and each once.
-
-    Raises:
-        RequestError: there is no such method.
-    """
-    found: list[str] = []
-    for name in (names,) if isinstance(names, str) else names:
-        known = name if name in METHODS else cam.ALIASES.get(name.lower(), name.lower())
-        if known in cam.REFUSED:
-            cam.checked_method(known)
-        if known not in METHODS:
-            raise RequestError(f"there is no method '{name}'", hint="methods: " + ", ".join(METHODS))
-        if known not in found:
-            found.append(known)
-    if not found:
-        raise RequestError("no method was asked for", hint="methods: " + ", ".join(METHODS))
-    return tuple(found)
 
 
 def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
@@ -312,110 +259,7 @@ def prediction_from(classifier: Classifier, logits: Tensor) -> Prediction:
     )
 
 
-class _Runner:
-    """Runs methods in the order asked for, each once, parents of a combination first."""
-
-    def __init__(self, case: Case, wanted: Settings, budget: Budget, bundle: Bundle, heard: Listeners) -> None:
-        self._case = case
-        self._wanted = wanted
-        self._budget = budget
-        self._layer = wanted.target_layer or bundle.explain_settings.target_layer
-        self._heard = heard
-        self.done: dict[str, Attribution] = {}
-        self.agreement: Agreement | None = None
-
-    def check(self, methods: Sequence[str]) -> None:
-        """Find out before the long work whether every method can do what is asked of it.
-
-        Raises:
-            RequestError: a budget is too small, or there is no such layer.
-        """
-        for name in methods:
-            for parent in ("gradcam", "lime") if name in RULES else (name,):
-                self._method(parent).check(self._case)
-
-    def run(self, methods: Sequence[str]) -> bool:
-        """Run them; ``False`` if cancelled on the way."""
-        for name in methods:
-            if self._heard.cancelled():
-                return False
-            try:
-                self._get(name)
-            except Cancelled:
-                return False
-        return not self._heard.cancelled()
-
-    def _get(self, name: str) -> Attribution:
-        if name not in self.done:
-            self.done[name] = self._explain(name)
-            self._heard.on_attribution(self.done[name])
-        return self.done[name]
-
-    def _explain(self, name: str) -> Attribution:
-        for rule in RULES:
-            if name == rule:
-                return combine(rule, self._get("gradcam"), self._get("lime"), self._case.input.valid.numpy())
-        method = self._method(name)
-        attribution = method.explain(self._case)
-        if isinstance(method, Fused):
-            self.agreement = method.agreement
-        return attribution
-
-    def remake(self, name: str) -> Remake:
-        """The method's map of another case, within so many passes."""
-
-        def make(case: Case, passes: int) -> Attribution:
-            for rule in RULES:
-                if name == rule:
-                    gradcam, lime = (self._method(parent, passes).explain(case) for parent in ("gradcam", "lime"))
-                    return combine(rule, gradcam, lime, case.input.valid.numpy())
-            return self._method(name, passes).explain(case)
-
-        return make
-
-    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused:
-        budget = passes or self._budget
-        if name == "lime":
-            return Lime(budget=budget, mode=self._wanted.lime_mode)
-        if name == "fused":
-            return Fused(budget=budget, target_layer=self._layer)
-        return cam.Cam(name, target_layer=self._layer)
-
-
-class _Examiner:
-    """Measures the evidence on the map to show first.
-
-    Raises:
-        RequestError: the budget is negative, or the bundle names a baseline that does not exist.
-    """
-
-    def __init__(self, case: Case, wanted: Settings, bundle: Bundle, runner: _Runner) -> None:
-        self._case = case
-        self._runner = runner
-        self._budget = wanted.evidence_budget
-        if self._budget is not None and self._budget < 0:
-            raise RequestError(f"{self._budget} passes are no budget for the evidence", hint="give 0 for no evidence")
-        self._baselines = scoring_baselines(
-            bundle.explain_settings.score_baselines, case.input, case.baseline, fixed=bundle.guidance_channels
-        )
-        self.done: dict[str, Evidence] = {}
-        self.cut_short = False
-
-    def run(self, attribution: Attribution | None) -> bool:
-        """Measure it; ``False`` if cancelled on the way, and then there is none."""
-        if attribution is None or self._budget == 0:
-            return True
-        remake = self._runner.remake(attribution.method)
-        try:
-            evidence = measure(self._case, attribution, remake, self._baselines, budget=self._budget)
-        except Cancelled:
-            self.cut_short = True
-            return False
-        self.done[attribution.method] = evidence
-        return True
-
-
-def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
+def explaining_baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tuple[dict[str, Any], Tensor]:
     """The baseline asked for, else the bundle's, else a blur: its record and the image ``(C, *S)``.
 
     Channels that hold guidance (a mask) are their own baseline: they stay as they are when regions are removed.
@@ -433,72 +277,17 @@ def _baseline(bundle: Bundle, model_input: ModelInput, name: str | None) -> tupl
 
 
 def _segmentations(scan: Scan, bundle: Bundle, model_input: ModelInput, wanted: Settings) -> tuple[Regions, ...]:
-    if isinstance(wanted.regions, Regions):
-        return (wanted.regions,)
     if wanted.regions is not None:
-        return (regions_from_file(wanted.regions, scan, model_input),)
+        given = wanted.regions
+        if not isinstance(given, Regions):
+            given = regions_from_file(given, scan, model_input, names=wanted.region_names)
+        return (given if wanted.subdivide is None else subdivided(given, model_input, wanted.subdivide),)
     count = _first_given(wanted.n_regions, bundle.explain_settings.n_regions, DEFAULT_REGIONS)
     number = _first_given(wanted.segmentations, DEFAULT_SEGMENTATIONS)
     if not 1 <= number <= MOST_SEGMENTATIONS:
         raise RequestError(f"{number} segmentations were asked for", hint=f"give 1 to {MOST_SEGMENTATIONS}")
     jitters = [None, *[1000 * wanted.seed + i for i in range(1, number)]]
     return tuple(supervoxels(model_input, count, jitter_seed=jitter) for jitter in jitters)
-
-
-def _provenance(
-    bundle: Bundle, scan: Scan, classifier: Classifier, wanted: Settings, budget: object, baseline: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "camlime": __version__,
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "bundle": {
-            "name": bundle.name,
-            "version": bundle.version,
-            "sha256": dict(bundle.fingerprint),
-            "trusted_code": bundle.trusted_code,
-            "assumptions": list(bundle.assumptions),
-        },
-        "scan": {"name": scan.source.name, "series_uid": scan.series_uid},
-        "point_ras_mm": None if wanted.point is None else [float(x) for x in wanted.point],
-        "seed": wanted.seed,
-        "device": str(classifier.device),
-        "mixed_precision": wanted.amp,
-        "batch_size": wanted.batch_size,
-        "budget": budget,
-        "baseline": baseline,
-        "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
-    }
-
-
-def _warnings(bundle: Bundle, runner: _Runner, examiner: _Examiner, model_input: ModelInput) -> tuple[str, ...]:
-    said = [*bundle.assumptions]
-    padded = 1 - float(model_input.valid.double().mean())
-    if padded > 0:
-        said.append(
-            f"{padded:.0%} of what the network sees is padding beyond the scan; it is neither explained nor shown"
-            + (". The answer itself is to be doubted: most of its input was made up" if padded > MOSTLY_PADDING else "")
-        )
-    seen = model_input.image[:, model_input.valid]
-    if bool((seen.amax(dim=1) == seen.amin(dim=1)).all()):
-        said.append(
-            "what the network sees is the same everywhere: is the point right? There is nothing to explain here"
-        )
-    for name, attribution in runner.done.items():
-        said += [f"{name}: {note}" for note in attribution.parameters.get("notes", [])]
-        if attribution.parameters.get("cancelled"):
-            said.append(
-                f"{name}: cut short; its standard deviations hold what was sampled, and not the variation between "
-                "segmentations that were not reached"
-            )
-        if attribution.parameters.get("intervals_supported") is False:
-            said.append(
-                f"{name}: too few masked images for this many regions to trust the standard errors; raise the budget"
-            )
-    if examiner.cut_short:
-        said.append("the evidence was stopped on the way: whether the model used what the map shows is not known")
-    return tuple(dict.fromkeys(said))
 
 
 def _first_given(*values: Any) -> Any:

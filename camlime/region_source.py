@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,55 @@ LATTICE_TOLERANCE = 0.1
 """In voxels: how far a label map's voxel centres may lie from the scan's."""
 
 
-def regions_from_file(path: str | Path, scan: Scan, model_input: ModelInput) -> Regions:
+def regions_from_file(
+    path: str | Path,
+    scan: Scan,
+    model_input: ModelInput,
+    *,
+    names: Mapping[int, str] | str | Path | None = None,
+) -> Regions:
     """Regions from a label map file on the scan's voxels, or on the network's input grid (such as ``regions.nii.gz``).
 
+    Args:
+        path: the label map.
+        scan: that it lies on.
+        model_input: the image whose grid is wanted.
+        names: names by label number, or a JSON file with them; see :func:`names_from_file`.
+
     Raises:
-        RegionsError: it cannot be read, is no label map, lies on another grid, or has no label in view.
+        RegionsError: it cannot be read, is no label map, lies on another grid, or has no label in view; or the names
+            are none, or those of other labels.
     """
-    labels, affine, names = labels_from_file(path, scan, model_input)
-    return regions_from_label_map(labels, affine, model_input, names=names, source=str(path))
+    given = names_from_file(names) if isinstance(names, (str, Path)) else dict(names or {})
+    labels, affine, own = labels_from_file(path, scan, model_input)
+    if given and not np.isin(labels, list(given)).any():
+        there = ", ".join(str(value) for value in np.unique(labels[labels != 0])[:20])
+        raise RegionsError(f"none of the labels in {path} is given a name", hint=f"its labels: {there or 'none'}")
+    return regions_from_label_map(labels, affine, model_input, names={**own, **given}, source=str(path))
+
+
+def names_from_file(path: str | Path) -> dict[int, str]:
+    """Names by label number from a JSON object such as ``{"1": "liver", "2": "spleen"}``; 0, background, is left out.
+
+    Raises:
+        RegionsError: it cannot be read, or is something else.
+    """
+    hint = 'write an object of label numbers and names, such as {"1": "liver", "2": "spleen"}'
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RegionsError(f"the names cannot be read: {path}: {error.strerror or error}", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise RegionsError(f"{path} is no JSON: {error}", hint=hint) from error
+    if not isinstance(record, dict) or not record:
+        raise RegionsError(f"{path} holds no names of labels", hint=hint)
+    names: dict[int, str] = {}
+    for key, name in record.items():
+        if not key.isdecimal() or not isinstance(name, str) or not name.strip():
+            raise RegionsError(f"{path}: {key!r}: {name!r} is not a label number and its name", hint=hint)
+        if int(key):
+            names[int(key)] = name.strip()
+    return names
 
 
 def labels_from_file(

@@ -41,6 +41,8 @@ class Regions:
         labels: shape ``(*S,)``, int32, values ``0..count``, each of ``1..count`` present.
         names: a name a region, or ``None`` for supervoxels.
         origin: how they were made, for the record.
+        structures: names of the structures that the regions are parts of, or ``None`` where they are parts of none.
+        structure_of: shape ``(d,)``: the structure of each region, an index into ``structures``.
 
     Example:
         >>> regions = Regions(np.array([[0, 1], [2, 2]], dtype=np.int32))
@@ -51,11 +53,19 @@ class Regions:
     labels: NDArray[np.int32]
     names: tuple[str, ...] | None = None
     origin: str = "given"
+    structures: tuple[str, ...] | None = None
+    structure_of: NDArray[np.int64] | None = None
 
     @property
     def count(self) -> int:
         """The number of regions, d."""
         return int(self.labels.max(initial=0))
+
+    def structure_names(self) -> tuple[str, ...] | None:
+        """The name of each region's structure, ``d`` of them; ``None`` where they are parts of none."""
+        if self.structures is None or self.structure_of is None:
+            return None
+        return tuple(self.structures[int(i)] for i in self.structure_of)
 
     def voxel_counts(self) -> NDArray[np.int64]:
         """Voxels in each region, shape ``(d,)``."""

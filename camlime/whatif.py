@@ -18,6 +18,7 @@ from torch import Tensor
 from camlime.bundle import Bundle, NamedOptions
 from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError
+from camlime.evidence.baselines import titled
 from camlime.explanation import Prediction
 from camlime.masking import make_baseline
 from camlime.pipeline import Prepared, classifier_of, focus, prediction_from
@@ -26,7 +27,7 @@ from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
 
 ALWAYS = (NamedOptions("mean"), NamedOptions("median"), NamedOptions("blur"))
-"""Baselines asked about beside the bundle's own."""
+"""Baselines asked about beside those that the bundle names."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def what_if(
     model_input, classifier = prepared.input, prepared.classifier
     part, name = marked(mask, label, read_scan, model_input)
     images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
+    classifier = classifier_of(read_bundle, device=device)
     logits = classifier.logits(images)
     odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
     predictions = [prediction_from(classifier, row) for row in logits]
@@ -198,18 +200,26 @@ def _images(bundle: Bundle, model_input: ModelInput, part: Tensor) -> tuple[Tens
 
     Padding and channels that hold guidance stay as they are.
     """
-    own = bundle.explain_settings.baseline
-    kinds = [*([own] if own is not None else []), *[kind for kind in ALWAYS if own is None or kind.name != own.name]]
     fixed = list(bundle.guidance_channels)
     image, valid = model_input.image, model_input.valid
     images, asked = [image], []
-    for kind in kinds:
+    for title, kind in _kinds(bundle).items():
         baseline = make_baseline(kind.name, model_input, **kind.options)
         baseline[fixed] = image[fixed]
         for kept, removed in (("rest", part), ("part", valid & ~part)):
             images.append(torch.where(removed, baseline, image))
-            asked.append((kind.name, kept))
+            asked.append((title, kept))
     return torch.stack(images), asked
+
+
+def _kinds(bundle: Bundle) -> dict[str, NamedOptions]:
+    """What to replace by: the bundle's own baseline, those that it scores with, and what is asked about always."""
+    settings = bundle.explain_settings
+    kinds: dict[str, NamedOptions] = {}
+    for kind in [*([settings.baseline] if settings.baseline else []), *settings.score_baselines]:
+        if kind not in kinds.values():
+            kinds[titled(kind) if kind.name in kinds else kind.name] = kind
+    return {**kinds, **{kind.name: kind for kind in ALWAYS if kind.name not in kinds}}
 
 
 def _answer(prediction: Prediction, log_odds: dict[str, float]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ ROOT = Path(__file__).parents[1]
 
 # The tests' networks are small: threads would wait for each other, most of all on a busy machine.
 torch.set_num_threads(1)
+
+# No test reads or leaves anything in the user's own cache, nor do the processes that tests start.
+_CACHE = tempfile.TemporaryDirectory(prefix="camlime-cache-")
+os.environ["CAMLIME_CACHE"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
+import dataclasses
+
 import numpy as np
+from support.report_case import volume_explanation
 
 from camlime.levels import (
     AGAINST,
@@ -8,6 +11,7 @@ from camlime.levels import (
     MODERATE_FOR,
     STRONG_FOR,
     agreement_levels,
+    case_levels,
     evidence_levels,
 )
 
@@ -54,3 +58,21 @@ def test_methods_agree_or_conflict_by_sign_whatever_their_units():
     lime = 1e-6 * np.array([1.0, -1.0, -1.0, 1.0, 1.0, 0.5])
     expected = [AGREEMENT.label, AGREEMENT.label, CONFLICT.label, 0, 0, CONFLICT.label]
     assert agreement_levels(cam, lime, EVERYWHERE).tolist() == expected
+
+
+def test_a_case_has_the_levels_of_its_best_map_and_the_agreement_of_cam_and_lime():
+    explanation = volume_explanation()
+    maps, valid = explanation.attributions, explanation.input.valid.numpy()
+    found = case_levels(explanation)
+    assert found is not None and (found.method, found.cam) == ("fused", "gradcam")
+    fused = maps["fused"]
+    np.testing.assert_array_equal(found.evidence, evidence_levels(fused.values, valid, std=fused.std))
+    np.testing.assert_array_equal(found.agreement, agreement_levels(maps["gradcam"].values, maps["lime"].values, valid))
+
+
+def test_a_case_without_a_cam_or_without_maps_has_what_it_can_have():
+    explanation = volume_explanation()
+    lime = dataclasses.replace(explanation, attributions={"lime": explanation.attributions["lime"]}, agreement=None)
+    found = case_levels(lime)
+    assert found is not None and (found.method, found.cam, found.agreement) == ("lime", None, None)
+    assert case_levels(dataclasses.replace(explanation, attributions={})) is None

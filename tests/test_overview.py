@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from matplotlib.text import Text
 from skimage.color import rgb2lab
@@ -23,7 +24,7 @@ from camlime.evidence.repeatability import Repeatability
 from camlime.explanation import Explanation, Prediction
 from camlime.methods.agreement import Agreement
 from camlime.overview import compose, draw_overview
-from camlime.overview.colours import evidence_colours, evidence_scale, spread_scale
+from camlime.overview.colours import LIGHT, RED, evidence_colours, evidence_scale, grey_window, spread_scale
 from camlime.overview.layout import arrange
 from camlime.overview.page import Typesetter
 from camlime.overview.planes import Slicer
@@ -161,6 +162,30 @@ def test_scales_are_robust_symmetric_and_leave_values_alone() -> None:
     assert spread_scale(np.ones(5)).high == 1 and not spread_scale(np.ones(5)).clipped
 
 
+def test_nothing_in_the_scan_burns_out() -> None:
+    """A bright lesion in dark lung keeps its order and stays below white."""
+    image = np.full((1, 20, 20, 4), -850.0, dtype=np.float32)
+    image[0, 5:12, 5:12] = np.linspace(20, 60, 7)[:, None, None]
+    image[0, 0, 0, 0] = 900.0  # bone
+    grey = grey_window(image, np.ones(image.shape[1:], dtype=bool))
+    lesion = grey[0, 5:12, 5, 0]
+    assert (np.diff(lesion) > 0).all() and lesion[0] > 0.7 and lesion[-1] <= LIGHT
+    assert grey[0, 0, 0, 0] == pytest.approx(1) and grey[0, -1, -1, -1] == 0
+    assert not grey_window(np.zeros_like(image), np.ones(image.shape[1:], dtype=bool)).any()
+
+
+def test_a_map_that_is_not_supported_is_marked_and_the_first_comes_first() -> None:
+    evidence = {"fused": some_evidence(True, ["mean"]), "gradcam": some_evidence(False, ["mean"])}
+    page = compose(an_explanation(evidence=evidence))
+    heights = {t.get_text(): t.get_position()[1] for t in page.figure.texts}
+    assert heights["Scan"] > heights["Fused"] > heights["Grad-CAM"] > heights["LIME"]
+    assert heights["Grad-CAM"] > heights["NOT SUPPORTED"] > heights["LIME"]
+    red = [axes for axes in page.figure.axes if to_hex(axes.spines["top"].get_edgecolor()) == RED]
+    assert len(red) == 3  # the slices of Grad-CAM, and no others
+    none = compose(an_explanation(evidence={"fused": some_evidence(True, ["mean"])}))
+    assert not any(to_hex(axes.spines["top"].get_edgecolor()) == RED for axes in none.figure.axes)
+
+
 def some_evidence(supported: bool | None, baselines: Sequence[str], name: str = "malignant") -> Evidence:
     """Numbers that mean nothing, and words that are as long as they get."""
     line = tuple(np.linspace(4, -4, 5).tolist())
@@ -178,6 +203,13 @@ CASES: dict[str, dict[str, Any]] = {
     "evidence": {"evidence": {"fused": some_evidence(False, ["blur", "mean"], NASTY[4])}},
     "more evidence": {
         "evidence": {"fused": some_evidence(True, ["blur (sigma_mm 3)", "constant (value 0.09375)", "mean"])}
+    },
+    "a verdict on each": {
+        "evidence": {
+            "fused": some_evidence(True, ["blur", "mean"]),
+            "gradcam": some_evidence(False, ["blur"]),
+            "lime": some_evidence(None, ["blur"]),
+        }
     },
     "no curves": {"evidence": {"fused": some_evidence(None, [])}},
     "flat volume": {"shape": (40, 40, 8), "spacing": (0.7, 0.7, 1.0)},

@@ -59,8 +59,9 @@ def test_every_method_runs_and_is_recorded(scan: Scan, bundle: camlime.Bundle, t
         ({"methods": []}, None, ""),
         ({"class_name": "grey"}, RequestError, "no class 'grey'.*dark, bright"),
         ({"methods": ["lime", "gradcam"], "target_layer": "nope"}, RequestError, "nope"),
+        ({"methods": ["lime"], "target_layer": "nope"}, RequestError, "'nope' is for CAMs, and none is .*: lime"),
         ({"budget": 0}, RequestError, "budget of 0"),
-        ({"budget": 16, "methods": ["lime", "fused"]}, RequestError, "too small"),
+        ({"budget": 16, "segmentations": 5, "methods": ["lime", "fused"]}, RequestError, "too small"),
         ({"segmentations": 0}, RequestError, "segmentations"),
         ({"baseline": "black"}, RequestError, "no baseline 'black'"),
         ({"device": "cuda:99"}, DeviceError, "cuda:99"),
@@ -87,6 +88,14 @@ def test_refused_before_any_masked_image(
     with pytest.raises(error, match=words):
         explain(scan, bundle, listeners=listeners, **settings)
     assert not asked
+
+
+def test_mixed_precision_on_a_cpu_is_warned_of(scan: Scan, bundle: camlime.Bundle) -> None:
+    def warned(**settings: Any) -> bool:
+        warnings = explain(scan, bundle, methods=["gradcam"], evidence_budget=0, **settings).warnings
+        return any("mixed precision on a CPU" in warning for warning in warnings)
+
+    assert warned(amp=True) and not warned()
 
 
 def test_regions_of_the_user_are_named(scan: Scan, bundle: camlime.Bundle, tmp_path: Path) -> None:

@@ -126,3 +126,17 @@ def camlime_command() -> Callable[..., Any]:
     from camlime.cli.app import app
 
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_baselines_that_a_bundle_scores_with_are_asked_about(scan: Scan, tmp_path: Path, ball: np.ndarray) -> None:
+    score = ["mean", {"name": "blur", "sigma_mm": 3.0}, {"name": "constant", "value": 0.7}]
+    explain = {"baseline": {"name": "constant", "value": 0.2}, "score_baselines": score}
+    bundle = camlime.Bundle.load(write_blob_bundle(tmp_path / "ball", SHAPE, explain=explain))
+    result = ask(scan, bundle, ball)
+    names = ["constant", "mean", "blur", "constant (value 0.7)", "median"]
+    assert [answer.baseline for answer in result.answers[::2]] == names
+    given, inside = bundle.prepare(scan), torch.from_numpy(ball > 0)
+    image = torch.where(inside, torch.full_like(given.image, 0.7), given.image)
+    with torch.no_grad():
+        by_hand = torch.softmax(bundle.network(image[None]), dim=1)[0, 1]
+    assert result.answers[6].prediction.probabilities["bright"] == pytest.approx(float(by_hand), abs=1e-5)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import torch
 from monai.transforms import Activations, Activationsd, Compose
 from torch import Tensor, nn
 
+from camlime.bundle.limits import MAX_STEPS
 from camlime.errors import BundleError
 
 Activation = Literal["softmax", "sigmoid"]
@@ -24,7 +26,7 @@ def find_activation(postprocessing: object) -> Activation | None:
         >>> find_activation(Compose([Activationsd("pred", sigmoid=True)]))
         'sigmoid'
     """
-    for step in _steps(postprocessing):
+    for step in islice(_steps(postprocessing), MAX_STEPS):
         if isinstance(step, (Activations, Activationsd)):
             if _any(step.softmax) or _any(step.other, _SOFTMAX):
                 return "softmax"

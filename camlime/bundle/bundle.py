@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from monai.inferers import Inferer
 from torch import nn
 
 from camlime.bundle.activation import Activation, final_activation, find_activation, flatten_output
-from camlime.bundle.config import METADATA, BundleFolder, ConfigSource
-from camlime.bundle.extract import Extract, extract, left_behind
-from camlime.bundle.metadata import Metadata
+from camlime.bundle.config import METADATA, BundleFolder
+from camlime.bundle.extract import Extract, left_behind
+from camlime.bundle.metadata import ANY_SIZE, Metadata
 from camlime.bundle.model_input import ModelInput
 from camlime.bundle.preprocessing import Preprocessing, covered
 from camlime.bundle.resolve import Resolver
-from camlime.bundle.settings import SETTINGS_FILE, ExplainSettings
+from camlime.bundle.screening import read_configs, screened
+from camlime.bundle.settings import ExplainSettings
 from camlime.bundle.shipped import find_bundle
-from camlime.bundle.weights import find_weights, fit_weights, hash_file, load_torchscript, read_weights
+from camlime.bundle.weights import find_weights, fit_weights, hash_file, is_torchscript, load_torchscript, read_weights
 from camlime.errors import BundleError, UntrustedBundleError
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Bundle:
             spacing and the input's size; ``None`` where neither says it.
         fingerprint: SHA-256 of the weights and of each config read, by file name.
         trusted_code: whether something outside the safe list was run, on the user's trust.
+        input_shape: voxels along each axis of the network's input by the metadata, ``None`` where an axis is left open;
+            empty where nothing is said.
 
     Example:
         >>> bundle = Bundle.load("my_bundle")  # doctest: +SKIP
@@ -75,6 +79,7 @@ class Bundle:
     field_of_view_mm: tuple[float, ...] | None
     fingerprint: dict[str, str]
     trusted_code: bool
+    input_shape: tuple[int | None, ...]
     _preprocessing: Preprocessing = field(repr=False)
     _output_checked: bool = field(default=False, repr=False)
 
@@ -96,15 +101,15 @@ class Bundle:
             raise BundleError(f"there is no activation '{activation}'", hint="use softmax or sigmoid")
         folder = BundleFolder(find_bundle(path))
         metadata = Metadata.parse(folder.read(METADATA))
-        source, settings, notes = _read_configs(folder)
+        source, settings, notes = read_configs(folder)
         weights = find_weights(folder)
-        script = weights.endswith(".ts")
+        script = is_torchscript(weights)
         if script and not trust_code:
             raise UntrustedBundleError(
                 f"{folder.root / weights} is TorchScript, which is code",
                 hint="if you trust its author, use --trust-code",
             )
-        copy = extract(source, skip=frozenset({"network"}) if script else frozenset())
+        copy = screened(source, weights)
         if not trust_code:
             copy.require_safe()
         notes += copy.notes
@@ -128,7 +133,7 @@ class Bundle:
             activation=chosen,
             assumptions=(*notes, *name_notes, *activation_notes),
             left_behind=left_behind(source, copy.reached),
-            inferer=resolver.build("inferer"),
+            inferer=_checked_inferer(resolver.build("inferer"), copy),
             input_channels=channels,
             spatial_dims=dims,
             guidance_channels=(channels - 1,) if preprocessing.guidance_source else (),
@@ -136,8 +141,31 @@ class Bundle:
             field_of_view_mm=settings.field_of_view_mm or preprocessing.field_of_view_mm(metadata.spatial_shape),
             fingerprint={weights: hash_file(folder.root / weights), **folder.digests},
             trusted_code=script or bool(copy.refusals),
+            input_shape=metadata.spatial_shape,
             _preprocessing=preprocessing,
         )
+
+    @property
+    def preprocessing_steps(self) -> tuple[str, ...]:
+        """The transforms that :meth:`prepare` runs, by name, in order."""
+        return tuple(type(step).__name__ for step in self._preprocessing.steps)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None:
+        """What images are resampled to, mm, one an axis or one for all; ``None`` where they keep their own."""
+        found = self._preprocessing.spacing_mm()
+        return None if found is None else tuple(found)
+
+    def empty_input(self) -> torch.Tensor:
+        """An image of zeros of the announced shape ``(C, *S)``, 64 voxels where an axis is left open, tried out.
+
+        Raises:
+            BundleError: the network fails on it, or its outputs are not what the bundle says.
+        """
+        shape = self.input_shape or (None,) * self.spatial_dims
+        image = torch.zeros(self.input_channels, *(size or ANY_SIZE for size in shape))
+        self._check_output(image)
+        return image
 
     def prepare(self, scan: Scan) -> ModelInput:
         """Apply the bundle's preprocessing to a scan.
@@ -189,43 +217,31 @@ class Bundle:
             )
 
 
-def _read_configs(folder: BundleFolder) -> tuple[ConfigSource, ExplainSettings, list[str]]:
-    source = ConfigSource(folder)
-    notes: list[str] = []
-    inference = folder.read_any("configs/inference")
-    if inference is not None:
-        source.merge(*inference)
-    else:
-        others = [found for stem in ("train", "evaluate") if (found := folder.read_any(f"configs/{stem}")) is not None]
-        if not others:
-            raise BundleError(f"the bundle {folder.root} has no configs/inference.json (or .yaml)")
-        for found in others:
-            source.merge(*found)
-        notes.append(f"there is no inference config: {' and '.join(name for name, _ in others)} were read instead")
-    settings = ExplainSettings()
-    if folder.find(SETTINGS_FILE) is not None:
-        explain = folder.read(SETTINGS_FILE)
-        settings = ExplainSettings.parse(explain.get("explain", {}))
-        source.merge(SETTINGS_FILE, {key: value for key, value in explain.items() if key != "explain"})
-    return source, settings, notes
-
-
 def _load_network(folder: BundleFolder, weights: str, copy: Extract, resolver: Resolver) -> nn.Module:
     path = folder.root / weights
-    if weights.endswith(".ts"):
+    if is_torchscript(weights):
         return load_torchscript(path).eval()
     if "network" not in copy.roles:
         raise BundleError(
             f"the configs of {folder.root} define no network", hint="an id network_def or network is looked for"
         )
     tensors = read_weights(path)
-    resolver.check_network_size()
     network = resolver.build("network")
     if not isinstance(network, nn.Module):
         raise BundleError(f"'{copy.ids['network']}' makes a {type(network).__name__}, not a network")
     network = network.to("cpu")
     fit_weights(network, tensors, path)
     return network.eval()
+
+
+def _checked_inferer(inferer: Any, copy: Extract) -> Any:
+    """Return it if it is an inferer, a callable of the author's that was trusted, or ``None``; else raise."""
+    if inferer is None or isinstance(inferer, Inferer) or (copy.refusals and callable(inferer)):
+        return inferer
+    raise BundleError(
+        f"'{copy.ids['inferer']}' makes a {type(inferer).__name__}, which is no inferer",
+        hint="name one of monai.inferers",
+    )
 
 
 def _input_format(network: nn.Module, metadata: Metadata, folder: BundleFolder) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Ids follow MONAI: ``a::b::0`` (or ``a#b#0``) is item 0 of ``b`` of ``a``; ``%fil
 from __future__ import annotations
 
 import copy
+import datetime
 import hashlib
 import json
 import re
@@ -21,6 +22,7 @@ MAX_CONFIG_BYTES = 512 * 1024
 MAX_DEPTH = 60
 """Levels of nesting, counted through references; real configs stay below 15."""
 MAX_NODES = 100_000
+MAX_WHOLE_NUMBER = 2**63
 
 SEPARATOR = "::"
 METADATA = "configs/metadata.json"
@@ -63,11 +65,19 @@ class BundleFolder:
             BundleError: it is not a regular file.
         """
         path = self.root / name
-        if PurePosixPath(name).is_absolute() or not path.resolve().is_relative_to(self.root):
+        try:
+            inside = path.resolve().is_relative_to(self.root)
+        except (OSError, ValueError, RuntimeError) as error:  # a null character, a link to itself
+            raise BundleError(f"{name[:80]!a} cannot be the name of a file in {self.root}") from error
+        if PurePosixPath(name).is_absolute() or not inside:
             raise UntrustedBundleError(
                 f"'{name}' leads out of the bundle {self.root}", hint="put a copy of the file into the bundle"
             )
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:  # a name that is too long
+            raise BundleError(f"{name[:80]!a} cannot be the name of a file in {self.root}") from error
+        if not there:
             return None
         if not path.is_file():
             raise BundleError(f"'{name}' in {self.root} is not a file")
@@ -100,10 +110,19 @@ class BundleFolder:
         return None
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Plain YAML whose merge keys (``<<``) cannot multiply without bound."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_NODES:
+            raise ValueError("its merge keys make a mapping that is too large")
+
+
 def _parse(content: bytes, name: str) -> dict[str, Any]:
     try:
         text = content.decode("utf-8-sig")
-        data = json.loads(text) if name.lower().endswith(".json") else yaml.safe_load(text)
+        data = json.loads(text) if name.lower().endswith(".json") else yaml.load(text, Loader=_PlainLoader)
     except yaml.constructor.ConstructorError as error:
         raise UntrustedBundleError(
             f"{name} uses a YAML tag that makes objects: {str(error.problem)[:200]}", hint="write plain YAML"
@@ -112,11 +131,11 @@ def _parse(content: bytes, name: str) -> dict[str, Any]:
         raise BundleError(f"{name} cannot be read: {str(error)[:300]}") from error
     if not isinstance(data, dict):
         raise BundleError(f"{name} does not hold a mapping of ids")
-    _check_size(data, name)
+    _check_content(data, name)
     return data
 
 
-def _check_size(data: object, name: str) -> None:
+def _check_content(data: object, name: str) -> None:
     stack: list[tuple[object, int]] = [(data, 0)]
     count = 0
     while stack:
@@ -128,6 +147,10 @@ def _check_size(data: object, name: str) -> None:
             stack.extend((item, depth + 1) for item in value.values())
         elif isinstance(value, list):
             stack.extend((item, depth + 1) for item in value)
+        elif isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
+            raise BundleError(f"{name} holds a whole number of {value.bit_length()} bits: too large")
+        elif value is not None and not isinstance(value, (str, int, float, bool, datetime.date)):
+            raise BundleError(f"{name} holds a {type(value).__name__}, which JSON does not have: write a list")
 
 
 @dataclass

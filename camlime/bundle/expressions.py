@@ -33,6 +33,8 @@ MAX_ITEMS = 100_000
 MAX_NUMBER = 10**15
 
 _PLACEHOLDER = "camlime_ref"
+_REWRITTEN_BY_MONAI = ("@", "%", "#")
+"""MONAI replaces references, and relative ids such as ``%::`` by the names of mappings around them, in strings too."""
 _PLACEHOLDERS = re.compile(rf"\b{_PLACEHOLDER}(\d+)\b")
 _DEFAULT_IMPORTS = {"torch": "torch", "np": "numpy", "numpy": "numpy", "monai": "monai"}
 _NUMPY_TYPES = (
@@ -195,8 +197,8 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         value = node.value
         if isinstance(value, str):
-            if "@" in value or _PLACEHOLDER in value or NAMESPACE in value:
-                raise RefusedExpression("a reference inside a string is not allowed")
+            if any(mark in value for mark in _REWRITTEN_BY_MONAI) or _PLACEHOLDER in value or NAMESPACE in value:
+                raise RefusedExpression("a reference or macro inside a string is not allowed")
         elif isinstance(value, (bool, type(None))):
             return node
         elif not isinstance(value, (int, float)) or (isinstance(value, int) and abs(value) > MAX_NUMBER):

@@ -15,9 +15,12 @@ from monai.bundle import ConfigParser
 
 from camlime.bundle.config import MAX_DEPTH, MAX_NODES, MISSING, SEPARATOR, ConfigSource, is_macro, normalise_id
 from camlime.bundle.expressions import REFERENCE, RefusedExpression, check_expression, read_imports
+from camlime.bundle.limits import TooLarge, check_sizes
 from camlime.bundle.targets import (
+    Checked,
     RefusedTarget,
     check_arguments,
+    is_network,
     is_random,
     locate_target,
     pretrained_arguments,
@@ -54,7 +57,6 @@ _NOT_NEEDED = frozenset({"DataStats", "SimulateDelay", "ToDevice"})
 _ACTIVATIONS = frozenset({"Compose", "Activations", "Softmax", "Sigmoid"})
 _DICTIONARY_ENDING = re.compile(r"(?:d|D|Dict)$")
 _ACTIVATION_ARGUMENTS = frozenset({"transforms", "sigmoid", "softmax", "other", "keys"})
-_MAX_VOXELS = 2**30
 
 
 class _Dropped:
@@ -96,6 +98,7 @@ class Extract:
         refusals: what was not on the safe list; it is in ``config`` as written.
         notes: what was changed or skipped, in words for the user.
         reached: every id that was copied.
+        expressions: the rewritten text of each one that was found safe.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Extract:
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
+    expressions: set[str] = field(default_factory=set)
 
     def require_safe(self) -> None:
         """Raise for the first refusal.
@@ -189,12 +193,16 @@ class _Extractor:
         self._open.append(name)
         copied = self._visit(node, name, origin, depth + 1)
         self._open.pop()
-        key = f"r{len(self._result.config)}"
-        self._result.config[key] = None if copied is _DROPPED else copied
+        key = self._entry(None if copied is _DROPPED else copied)
         if copied is _DROPPED:
             self._dropped.add(key)
         self._result.reached.add(name)
         self._keys[name] = key
+        return key
+
+    def _entry(self, value: Any) -> str:
+        key = f"r{len(self._result.config)}"
+        self._result.config[key] = value
         return key
 
     def _visit(self, node: Any, at: str, file: str, depth: int) -> Any:
@@ -239,7 +247,10 @@ class _Extractor:
         except RefusedExpression as reason:
             self._refuse(at, file, written, str(reason))
             return self._as_written(expression, at, file, depth)
-        return safe.render({name: self.reference(name, at, file, depth) for name in safe.references})
+        checked = safe.render({name: self.reference(name, at, file, depth) for name in safe.references})
+        self._result.expressions.add(checked)
+        # an entry of its own, so that no name that the author chose is in its id: MONAI writes ids into expressions
+        return "@" + self._entry(checked)
 
     def _as_written(self, expression: str, at: str, file: str, depth: int) -> str:
         keys = {m[1:]: "" for m in REFERENCE.findall(expression)}
@@ -263,9 +274,7 @@ class _Extractor:
             arguments = {key: value for key, value in arguments.items() if key in _ACTIVATION_ARGUMENTS}
         copied = self._mapping(arguments, at, file, depth)
         self._keep_on_cpu(copied)
-        off = (
-            pretrained_arguments(kind, copied) if self._role == "network" and kind is not None else _pretrained(copied)
-        )
+        off = pretrained_arguments(kind, copied) if is_network(kind) else _pretrained(copied)
         if off:
             self._note(
                 f"{target} asked for pretrained weights ({', '.join(sorted(off))}): not fetched, the bundle has its own"
@@ -274,12 +283,15 @@ class _Extractor:
         plain = {key: self._plain(value) for key, value in copied.items()}
         if kind is None:
             return {"_target_": target, **copied}
-        _check_sizes(plain, at, file)
         try:
+            check_sizes(plain)
             check_arguments(kind, plain)
+        except TooLarge as reason:
+            raise BundleError(f"{reason}, at {at} in {file}") from None
         except RefusedTarget as reason:
             self._refuse(at, file, str(target), str(reason))
-        return {"_target_": kind, **copied}
+            return {"_target_": kind, **copied}
+        return {"_target_": Checked(kind, at, file), **copied}
 
     def _locate(self, target: object, at: str, file: str) -> Callable[..., Any] | None:
         reason = "a target must be a plain name"
@@ -339,20 +351,3 @@ class _Extractor:
 
 def _pretrained(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: False for name in ("pretrained", "pretrained_backbone") if arguments.get(name)}
-
-
-def _check_sizes(arguments: Mapping[str, Any], at: str, file: str) -> None:
-    for name, value in arguments.items():
-        numbers = value if isinstance(value, list) else [value]
-        if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
-            continue
-        product = 1.0
-        for number in numbers:
-            product *= max(abs(number), 1)
-        sized = any(word in name for word in ("size", "shape", "pad", "border", "repeats"))
-        if (
-            (sized and (product > _MAX_VOXELS or max(map(abs, numbers), default=0) > 2**20))
-            or (name == "pixdim" and any(0 < n < 1e-3 for n in numbers))
-            or (name == "zoom" and any(n > 100 for n in numbers))
-        ):
-            raise BundleError(f"'{name}: {value}' at {at} in {file} would make an image that is too large")

@@ -9,7 +9,7 @@ from typing import Any
 from camlime.bundle.config import METADATA
 from camlime.errors import BundleError
 
-_ANY_SIZE = 64
+ANY_SIZE = 64
 """Voxels assumed along an axis that metadata leaves open, such as ``"16*n"``."""
 
 
@@ -41,7 +41,7 @@ class Metadata:
     @property
     def probe_shape(self) -> tuple[int, ...]:
         """A shape to try the network with: metadata's own, 64 where an axis is left open."""
-        return tuple(size or _ANY_SIZE for size in self.spatial_shape)
+        return tuple(size or ANY_SIZE for size in self.spatial_shape)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Metadata:

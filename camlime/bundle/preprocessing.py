@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import Compose, LazyTransform, MapTransform, Resize, Resized, Spacing, Spacingd, Zoom, Zoomd
 from torch import Tensor
 
+from camlime.bundle.limits import MAX_STEPS, TooLarge, check_grid
 from camlime.errors import BundleError
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ class Preprocessing:
     """
 
     def __init__(self, resolved: object, input_name: str) -> None:
-        self.steps: tuple[Callable[..., Any], ...] = tuple(_flatten(resolved))
+        self.steps: tuple[Callable[..., Any], ...] = tuple(islice(_flatten(resolved), MAX_STEPS + 1))
+        if len(self.steps) > MAX_STEPS:
+            raise BundleError(f"the preprocessing has more than {MAX_STEPS} steps", hint="are its lists nested twice?")
         self.key = _image_key(self.steps, input_name)
         self._lazy = _laziness(resolved, self.steps)
         self._dictionary = any(isinstance(step, MapTransform) for step in self.steps)
@@ -68,13 +72,7 @@ class Preprocessing:
         Returns:
             ``None`` where there is no fixed spacing or size.
         """
-        spacing: list[float] | None = None
-        for step in self.steps:
-            if isinstance(step, (Spacing, Spacingd)):
-                inner = step.spacing_transform if isinstance(step, Spacingd) else step
-                spacing = [float(value) for value in np.atleast_1d(inner.pixdim)]
-            elif isinstance(step, (Resize, Resized, Zoom, Zoomd)):
-                spacing = None
+        spacing = self.spacing_mm()
         if not spacing or not spatial_shape:
             return None
         if len(spacing) == 1:
@@ -83,6 +81,17 @@ class Preprocessing:
         if len(spacing) < len(spatial_shape) or not all(mm > 0 and np.isfinite(mm) and size for mm, size in pairs):
             return None
         return tuple(mm * size for mm, size in pairs if size)
+
+    def spacing_mm(self) -> list[float] | None:
+        """The spacing that images are resampled to, mm, one an axis or one for all; ``None`` where they keep theirs."""
+        spacing: list[float] | None = None
+        for step in self.steps:
+            if isinstance(step, (Spacing, Spacingd)):
+                inner = step.spacing_transform if isinstance(step, Spacingd) else step
+                spacing = [float(value) for value in np.atleast_1d(inner.pixdim)]
+            elif isinstance(step, (Resize, Resized, Zoom, Zoomd)):
+                spacing = None
+        return spacing
 
     def apply(self, scan: Scan, spatial_dims: int, input_channels: int) -> Geometry:
         """Run the transforms on a scan.
@@ -113,6 +122,7 @@ class Preprocessing:
             name = "the preprocessing" if together else type(step).__name__
             shape = tuple(data[self.key].shape[1:])
             try:
+                self._check_grid_after(step, data)
                 if self._dictionary:
                     data = step(data)
                 else:
@@ -120,6 +130,8 @@ class Preprocessing:
                 image = data[self.key]
                 if not isinstance(image, Tensor):
                     image = torch.as_tensor(np.asarray(image))
+            except TooLarge as error:
+                raise BundleError(f"{name} fails on {scan.source} with shape {shape}: {error}") from None
             except Exception as error:
                 raise BundleError(
                     f"{name} fails on {scan.source} with shape {shape}: {_cause(error)}",
@@ -135,6 +147,24 @@ class Preprocessing:
         image = data[self.key]
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
         return plain.detach().to("cpu", torch.float32).contiguous(), affine
+
+    def _check_grid_after(self, step: Callable[..., Any], data: Mapping[str, Any]) -> None:
+        """Find out what grid a resampling step would make, by having it only announced, and refuse one too large.
+
+        Raises:
+            TooLarge: says how large.
+        """
+        for single in self.steps if isinstance(step, Compose) else (step,):
+            if not isinstance(single, LazyTransform) or not isinstance(data[self.key], MetaTensor):
+                return
+            image = data[self.key]
+            pending = MetaTensor(image.as_tensor(), affine=image.affine, applied_operations=[])
+            for operation in image.pending_operations:
+                pending.push_pending_operation(operation)
+            announced = single({**data, self.key: pending} if self._dictionary else pending, lazy=True)
+            made = announced[self.key] if self._dictionary else announced
+            check_grid((len(made), *made.peek_pending_shape()))
+            data = {**data, self.key: made}
 
 
 def covered(scan: Scan, affine: np.ndarray, shape: Sequence[int]) -> Tensor:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import monai
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigExpression, ConfigParser
 
 from camlime.bundle.expressions import expression_globals
 from camlime.bundle.extract import Extract, Role
-from camlime.errors import BundleError
-
-MAX_PARAMETERS = 2**31
+from camlime.bundle.limits import AllocationLimit
+from camlime.errors import BundleError, UntrustedBundleError
 
 
 class Resolver:
@@ -38,27 +37,29 @@ class Resolver:
         """Return what the role's entry makes, ``None`` if the config has none.
 
         Raises:
-            BundleError: it cannot be built; says why.
+            BundleError: it cannot be built, or would take too much memory; says why.
+            UntrustedBundleError: it became something else than what was screened.
         """
-        return self._build(self._parser, role)
-
-    def check_network_size(self) -> None:
-        """Count the network's parameters without memory for them, so that a nonsensical size is an error, not a crash.
-
-        Raises:
-            BundleError: it has too many.
-        """
-        if self._extract.refusals:
-            return  # the user trusts this code; it is not run more often than needed
+        key = self._extract.roles.get(role)
+        if key is None:
+            return None
         try:
-            with torch.device("meta"):
-                network = self._build(self._new_parser(), "network")
-        except BundleError:
-            return  # some networks compute while they are built; then building it for real says what is wrong
-        if isinstance(network, torch.nn.Module):
-            count = sum(parameter.numel() for parameter in network.parameters())
-            if count > MAX_PARAMETERS:
-                raise BundleError(f"the network '{self._extract.ids['network']}' has {count} parameters: too many")
+            with self._own_code(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                self._parser.parse()
+                self._check_expressions()
+                with nullcontext() if self._extract.refusals else AllocationLimit():
+                    return self._parser.get_parsed_content(key)
+        except Exception as error:
+            known = next((cause for cause in _causes(error) if isinstance(cause, BundleError)), None)
+            if known is not None:
+                raise known from None
+            reason = list(_causes(error))[-1]
+            raise BundleError(
+                f"'{self._extract.ids[role]}' of the bundle {self._root.name} cannot be built: "
+                f"{type(reason).__name__}: {str(reason)[:300]}",
+                hint="the bundle may need another version of MONAI or a package that is not installed",
+            ) from error
 
     def _new_parser(self) -> ConfigParser:
         parser = ConfigParser(dict(self._extract.config), globals=False)
@@ -68,20 +69,17 @@ class Resolver:
             parser.globals.update({"monai": monai, "torch": torch, "np": np, "numpy": np})
         return parser
 
-    def _build(self, parser: ConfigParser, role: Role) -> Any:
-        key = self._extract.roles.get(role)
-        if key is None:
-            return None
-        try:
-            with self._own_code(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                return parser.get_parsed_content(key)
-        except Exception as error:
-            reason = _root_cause(error)
-            raise BundleError(
-                f"'{self._extract.ids[role]}' of the bundle {self._root.name} cannot be built: {reason}",
-                hint="the bundle may need another version of MONAI or a package that is not installed",
-            ) from error
+    def _check_expressions(self) -> None:
+        """See to it that MONAI is about to evaluate the texts that were screened, letter by letter, and no other."""
+        if self._extract.refusals:
+            return
+        for item in self._parser.ref_resolver.items.values():
+            if isinstance(item, ConfigExpression) and item.get_config() not in self._extract.expressions:
+                raise UntrustedBundleError(
+                    f"'{str(item.get_config())[:300]}' in the bundle {self._root.name} became another expression than "
+                    "the one that was screened",
+                    hint="take it out of the config",
+                )
 
     @contextmanager
     def _own_code(self) -> Iterator[None]:
@@ -102,7 +100,9 @@ class Resolver:
                     del sys.modules[name]
 
 
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {str(error)[:300]}"
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and the ones that it came from, the last one first."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__

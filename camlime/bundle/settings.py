@@ -86,7 +86,7 @@ class ExplainSettings:
                 continue
             try:
                 values[key] = _PARSERS[key](value)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise BundleError(f"'explain::{key}' in {file} {error}, not {_shorten(value)}") from None
         return cls(**values)
 

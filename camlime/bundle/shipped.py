@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from camlime.bundle.unpack import is_archive, unpacked_bundle
 from camlime.errors import BundleError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -25,10 +26,13 @@ def shipped_bundles() -> dict[str, Path]:
 
 
 def find_bundle(path: str | Path) -> Path:
-    """Return the folder that ``path`` names: a folder on disk, or the name of a shipped bundle.
+    """Return the folder that ``path`` names: a folder or a zip on disk, or the name of a shipped bundle.
+
+    A zip is unpacked into a temporary folder; see :mod:`camlime.bundle.unpack`.
 
     Raises:
-        BundleError: there is neither.
+        BundleError: there is none of them, or the zip is damaged or too large.
+        UntrustedBundleError: the zip would write elsewhere.
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -36,7 +40,9 @@ def find_bundle(path: str | Path) -> Path:
     shipped = shipped_bundles()
     if str(path) in shipped:
         return shipped[str(path)]
+    if is_archive(folder):
+        return unpacked_bundle(folder)
     if folder.exists():
-        raise BundleError(f"'{path}' is a file, not a bundle's folder", hint="unpack it and name its folder")
+        raise BundleError(f"'{path}' is neither a bundle's folder nor a zip of one", hint="name the bundle's folder")
     names = ", ".join(shipped) or "none"
-    raise BundleError(f"there is no bundle '{path}'", hint=f"give a bundle's folder, or a shipped bundle: {names}")
+    raise BundleError(f"there is no bundle '{path}'", hint=f"give a bundle's folder or zip, or a shipped one: {names}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
@@ -23,6 +23,44 @@ import torchvision.models
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from torch import nn
+
+from camlime.bundle.limits import TooLarge, check_sizes
+from camlime.errors import BundleError, UntrustedBundleError
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An allowed target that looks at its arguments once more when it is called, when expressions have their values.
+
+    Args:
+        kind: the class or function.
+        at: id in the config.
+        file: the config.
+    """
+
+    kind: Callable[..., Any]
+    at: str
+    file: str
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Make the object.
+
+        Raises:
+            BundleError: a size is too large.
+            UntrustedBundleError: an argument would fetch or reach for something by name.
+        """
+        try:
+            check_sizes(arguments)
+            check_arguments(self.kind, arguments)
+        except TooLarge as reason:
+            raise BundleError(f"{reason}, at {self.at} in {self.file}") from None
+        except RefusedTarget as reason:
+            raise UntrustedBundleError(
+                f"'{self.kind.__name__}' at {self.at} in {self.file}: {reason}", hint="write the argument out"
+            ) from None
+        if is_network(self.kind):
+            arguments |= pretrained_arguments(self.kind, arguments)
+        return self.kind(**arguments)
 
 
 class RefusedTarget(Exception):  # noqa: N818 - a finding, turned into an error by the caller
@@ -211,6 +249,11 @@ def pretrained_arguments(target: Any, arguments: Mapping[str, Any]) -> dict[str,
         if arguments.get(name, default if default is not inspect.Parameter.empty else None):
             off[name] = None if name.startswith("weights") else False
     return off
+
+
+def is_network(target: object) -> bool:
+    """Whether a target makes a network: such a class, or one of the functions on the list."""
+    return isinstance(target, FunctionType) or (inspect.isclass(target) and issubclass(target, nn.Module))
 
 
 def is_random(target: object) -> bool:

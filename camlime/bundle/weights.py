@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from camlime.bundle.config import BundleFolder
 from camlime.errors import BundleError, UntrustedBundleError
@@ -44,6 +45,11 @@ def find_weights(folder: BundleFolder) -> str:
     if any(folder.find(f"large_files.{suffix}") for suffix in ("yml", "yaml")):
         hint = "this copy of the bundle came without its large files: fetch it with python -m monai.bundle download"
     raise BundleError(f"the bundle {folder.root} has no weights ({' or '.join(WEIGHT_FILES)})", hint=hint)
+
+
+def is_torchscript(name: str) -> bool:
+    """Whether weights of that name are TorchScript, which is code."""
+    return name.endswith(".ts")
 
 
 def hash_file(path: Path) -> str:
@@ -81,6 +87,8 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     Raises:
         BundleError: they belong to another network, or hold values that are not finite; names some of them.
     """
+    if any(is_lazy(value) for value in [*network.parameters(), *network.buffers()]):
+        raise BundleError("the network has lazy layers, whose sizes are not known", hint="write the sizes out")
     own = network.state_dict()
     given = {_strip(name, own): value for name, value in weights.items()}
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
@@ -135,15 +143,19 @@ def _check_file(path: Path) -> None:
         start = stream.read(64)
     if start.startswith(b"version https://git-lfs"):
         raise BundleError(f"{path} is a Git LFS pointer, not the weights", hint="run git lfs pull")
-    if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_WEIGHT_BYTES:
-                raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
+    packed = _entries(path) if path.suffix != ".safetensors" and is_zip(path) else []
+    if sum(entry.file_size for entry in packed) > MAX_WEIGHT_BYTES:
+        raise BundleError(f"the weights {path} unpack to more than {MAX_WEIGHT_BYTES // 1024**3} GiB")
 
 
 def _load_pickle(path: Path) -> Any:
+    if is_zip(path) and _holds_code(path):
+        raise UntrustedBundleError(
+            f"the weights {path} are TorchScript, which is code",
+            hint="save the state dict alone; or, if you trust its author, name it model.ts and use --trust-code",
+        )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
     except pickle.UnpicklingError as error:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None and "Unsupported" not in str(error) and "GLOBAL" not in str(error):
@@ -159,6 +171,29 @@ def _load_pickle(path: Path) -> Any:
         raise BundleError(
             f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again"
         ) from error
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file ends like a zip archive that can be opened."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # some damage is an error already here
+        return False
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        why = _first_line(error)
+        raise BundleError(f"the weights {path} are damaged: {why}", hint="copy the file again") from error
+
+
+def _holds_code(path: Path) -> bool:
+    """Whether a zip archive of torch is TorchScript: only that has source code beside its tensors."""
+    names = [entry.filename for entry in _entries(path)]
+    return any("/code/" in name or name.endswith("/constants.pkl") for name in names)
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:

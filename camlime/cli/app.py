@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
+from camlime.cli.commands.authoring import add_explain, card, check_bundle
+from camlime.cli.commands.benchmark import benchmark
 from camlime.cli.commands.classify import classify
 from camlime.cli.commands.demo import demo
 from camlime.cli.commands.explain import explain
+from camlime.cli.commands.export import export
 from camlime.cli.commands.layers import layers
+from camlime.cli.commands.report import report
 from camlime.cli.commands.what_if import what_if
 from camlime.cli.options import Debug
 from camlime.version import __version__
@@ -22,7 +26,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-for command in (explain, classify, what_if, layers, demo):
+COMMANDS = (
+    explain,
+    classify,
+    what_if,
+    report,
+    export,
+    layers,
+    benchmark,
+    demo,
+    check_bundle,
+    add_explain,
+    card,
+)
+for command in COMMANDS:
     app.command()(command)
 
 

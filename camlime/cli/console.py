@@ -14,6 +14,7 @@ from camlime.overview.words import (
     agreement_in_words,
     clean,
     evidence_in_words,
+    reason_in_words,
     verdict_in_words,
     visible,
 )
@@ -94,12 +95,21 @@ class Printer:
             self.line(("agreement: ", "bold"), (badge, _BADGES.get(badge, "bold")))
             self.line((f"  {agreement_in_words(explanation.agreement)}", ""))
             self.line((f"  {agreement_in_numbers(explanation.agreement)}", "dim"))
-        for evidence in explanation.evidence.values():
+        for i, evidence in enumerate(explanation.evidence.values()):
             verdict = verdict_in_words(evidence)
             cost = f"  {evidence.method}, {evidence.passes} passes in {evidence.seconds:.1f} s"
             self.line(("evidence: ", "bold"), (verdict, _VERDICTS[evidence.supported]), (cost, "dim"))
-            for said in evidence_in_words(evidence):
+            for said in evidence_in_words(evidence) if i == 0 else reason_in_words(evidence):
                 self.line((f"  {said}", ""))
+        structures = explanation.structure_table()
+        if structures and "weight" in structures[0]:
+            self.head("structures, log-odds added by being there")
+            width = min(max(len(clean(row["name"])) for row in structures), LONGEST_NAME)
+            for row in structures:
+                interval = row["interval_95"]
+                known = "" if interval is None else f"  ({interval[0]:+.2f} to {interval[1]:+.2f})"
+                count = f"  {len(row['parts'])} part{'s' if len(row['parts']) > 1 else ''}"
+                self.line((f"  {clean(row['name']):<{width}}  {row['weight']:+.2f}{known}", ""), (count, "dim"))
         for warning in explanation.warnings:
             self.line(("warning: ", "yellow"), (warning, ""))
 

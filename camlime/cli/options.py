@@ -35,8 +35,14 @@ ScanPath = Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI, NRRD, MHA
 OptionalScanPath = Annotated[
     Path | None, typer.Argument(metavar="[SCAN]", help="A scan; else the input shape in the bundle's metadata is used.")
 ]
+ExplanationFolder = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="A folder that camlime explain wrote.", show_default=False)
+]
+Identified = Annotated[
+    bool, typer.Option("--identified", help="Show names of files and the series UID, which may name a patient.")
+]
 BundleName = Annotated[
-    str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder, or the name of a shipped one.")
+    str, typer.Option("--bundle", metavar="DIR", help="A MONAI bundle's folder or zip, or the name of a shipped one.")
 ]
 Point = Annotated[
     tuple[float, float, float] | None,
@@ -70,7 +76,7 @@ Budget = Annotated[
         "--budget",
         metavar="N|auto",
         callback=_checked_budget,
-        help="Passes through the network for each of LIME and fused; auto: until certain.",
+        help="Passes through the network for each of LIME, fused and occlusion; auto: until certain.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the names of the files written, nothing else.")]

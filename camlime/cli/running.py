@@ -31,9 +31,12 @@ class Request:
         place: where to look.
         series: DICOM series.
         native_grid: maps on the scan's own grid as well.
+        report: a page to read as well.
+        identified: the page shows names of files.
         trust_code: let the bundle run code.
         quiet: print the files only.
         settings: fields of :class:`camlime.pipeline.Settings`.
+        also: files to put into the output together with the results, or not at all.
         slicing: which slices of a volume, for a 2D bundle.
     """
 
@@ -43,9 +46,12 @@ class Request:
     place: Place = field(default_factory=Place)
     series: str | None = None
     native_grid: bool = False
+    report: bool = False
+    identified: bool = False
     trust_code: bool = False
     quiet: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[Path, ...] = ()
     slicing: Slicing = field(default_factory=Slicing)
 
 
@@ -79,7 +85,11 @@ def explain_and_save(request: Request) -> list[Path]:
             explanation = explain(scan, bundle, listeners=watch.listeners(), point=point, **request.settings)
         if not explanation.complete and not explanation.attributions:
             raise KeyboardInterrupt
-        files = explanation.save(request.output, native=scan if request.native_grid else None)
+        files = explanation.save(request.output, native=scan if request.native_grid else None, also=request.also)
+        if request.report:
+            from camlime.cli.pages import write_page
+
+            files.append(write_page(explanation, request.output, scan=scan, identified=request.identified))
     printer = stdout()
     if request.quiet:
         printer.exactly(*files)

@@ -73,7 +73,7 @@ def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str
     """Classify the slices and print one line each, or JSON."""
     import json
 
-    from camlime.saving import plain
+    from camlime.record import plain
     from camlime.slices import classify_slices
     from camlime.slices.saving import answer_record
 
@@ -162,6 +162,8 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
 def _settings(request: Request) -> dict[str, Any]:
     from camlime.errors import RequestError
 
+    if request.report or request.identified:
+        raise RequestError("a report page is made of one image, not of slices", hint="use the folder of a slice")
     place = request.place
     if any(value is not None for value in (place.ras, place.lps, place.voxel)):
         raise RequestError("a point is not for slices", hint="name the slice with --slice instead")

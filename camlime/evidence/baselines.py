@@ -49,10 +49,11 @@ def scoring_baselines(
         image = make_baseline(kind.name, model_input, **kind.options)
         image[list(fixed)] = model_input.image[list(fixed)]
         if not any(torch.allclose(image, other, atol=1e-6) for other in (explained_with, *found.values())):
-            found[_title(kind)] = image
+            found[titled(kind)] = image
     return found
 
 
-def _title(kind: NamedOptions) -> str:
+def titled(kind: NamedOptions) -> str:
+    """A baseline's name and its settings, such as ``blur (sigma_mm 3)``."""
     said = ", ".join(f"{key} {value:g}" for key, value in kind.options.items())
     return f"{kind.name} ({said})" if said else kind.name

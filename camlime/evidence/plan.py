@@ -1,19 +1,23 @@
-"""How a budget of passes is shared between the parts of the evidence."""
+"""How a budget of passes is shared between the maps of a case, and between the parts of the evidence on each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camlime.attribution import Attribution
 from camlime.evidence.controls import FEWEST_COPIES, copies_within
 from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS
-from camlime.evidence.randomisation import COPIES, PASSES_OF_A_COPY
+from camlime.evidence.randomisation import passes_of_check
 
 LEAST_SECOND_RUN = 64
 """Passes; two runs with fewer say nothing of a map that was made with more."""
 
 SECOND_RUN_AT_MOST = 1024
 """Passes, unless the user's budget allows more."""
+
+TIMES_THE_MAPS_BUDGET = 10
+"""By default the evidence takes at most so many times the passes that the user gives each of LIME and fused."""
 
 _FINE = 2 * (len(FRACTIONS) - 2)
 _COARSE = 2 * (len(COARSE_FRACTIONS) - 2)
@@ -23,10 +27,12 @@ _ENDS = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """What there are passes for.
+    """What there are passes for, of one map.
 
     Args:
+        allowed: passes that it has.
         needed: passes that a verdict takes at least.
+        passes: that are planned.
         sentence: the map's own curves and the random control.
         copies: shifted copies; 0 for no verdict.
         controls: the other controls as well.
@@ -34,7 +40,9 @@ class Plan:
         against_map: one more run is compared with the map, else two runs with each other.
     """
 
+    allowed: int
     needed: int
+    passes: int
     sentence: bool
     copies: int
     controls: bool
@@ -42,44 +50,102 @@ class Plan:
     against_map: bool
 
     @staticmethod
-    def within(budget: int, attribution: Attribution, baselines: int) -> Plan:
+    def within(budget: int, attribution: Attribution, baselines: int, *, beside: Plan | None = None) -> Plan:
         """Share passes in this order: curves and random control, verdict, other controls, second run, more copies.
 
         Args:
             budget: pass-equivalents.
             attribution: the map.
             baselines: how many it is scored with.
+            beside: the plan of the map that is examined first on this case, whose controls serve this one as well.
         """
         if baselines == 0:
-            return Plan(0, True, 0, False, 0, False)
-        sentence = baselines * (_ENDS + 2 * _FINE)
-        own = passes_of(attribution)
-        needed = _needed(baselines)
+            return Plan(budget, 0, 0, True, 0, False, 0, False)
+        shared = beside is not None and beside.sentence
+        sentence = baselines * (_FINE if shared else _ENDS + 2 * _FINE)
+        needed = _needed(attribution, baselines, sentence)
         if budget < needed:
-            return Plan(needed, budget >= sentence, 0, False, 0, False)
+            affordable = budget >= sentence
+            controls = shared and beside is not None and beside.controls
+            return Plan(budget, needed, sentence if affordable else 0, affordable, 0, controls, 0, False)
         left = budget - needed
-        controls = left >= baselines * _OTHER_CONTROLS * _FINE
-        left -= baselines * _OTHER_CONTROLS * _FINE if controls else 0
-        seeded = attribution.region_weights is not None
+        if shared and beside is not None:
+            controls = beside.controls
+        else:
+            controls = left >= baselines * _OTHER_CONTROLS * _FINE
+            left -= baselines * _OTHER_CONTROLS * _FINE if controls else 0
+        own = passes_of(attribution)
+        seeded = _repeatable(attribution)
         against_map = left >= own
         second_run = 0 if not seeded else own if against_map else left // 2
         second_run = second_run if second_run >= min(LEAST_SECOND_RUN, own) else 0
         left -= second_run * (1 if against_map else 2)
         copies = copies_within(FEWEST_COPIES * baselines * _COARSE + left, baselines * _COARSE)
-        return Plan(needed, True, copies, controls, second_run, against_map)
+        left -= (copies - FEWEST_COPIES) * baselines * _COARSE
+        return Plan(budget, needed, budget - left, True, copies, controls, second_run, against_map)
+
+
+def share(budget: int, attributions: Sequence[Attribution], baselines: int) -> list[Plan]:
+    """A plan for each map of a case, the first being the one to show first.
+
+    The first map has everything once; then each of the others has a verdict, in their order, or what the passes
+    suffice for; then each of them has a second run; what is still left buys more copies for the first.
+
+    Args:
+        budget: pass-equivalents for all of them.
+        attributions: at least one.
+        baselines: how many they are scored with.
+    """
+    lead, *others = attributions
+    first = Plan.within(min(budget, default_budget(lead, baselines)), lead, baselines)
+    left = budget - first.passes
+    plans = []
+    for other in others:
+        needed = Plan.within(0, other, baselines, beside=first).needed
+        plans.append(Plan.within(min(left, needed), other, baselines, beside=first))
+        left -= plans[-1].passes
+    for i, other in enumerate(others):
+        again = Plan.within(plans[i].needed + _second_run(other), other, baselines, beside=first)
+        if plans[i].copies and again.passes - plans[i].passes <= left:
+            left -= again.passes - plans[i].passes
+            plans[i] = again
+    if first.copies:
+        first = Plan.within(first.passes + left, lead, baselines)
+    return [first, *plans]
 
 
 def default_budget(attribution: Attribution, baselines: int) -> int:
-    """Passes for everything once, with the fewest copies: 1192 with two baselines, and one more run of the method."""
-    again = 0 if attribution.region_weights is None else min(passes_of(attribution), SECOND_RUN_AT_MOST)
-    return _needed(baselines) + baselines * _OTHER_CONTROLS * _FINE + again
+    """Passes for everything once, with the fewest copies, on one map: of fused, two baselines and 1024 passes, 2216."""
+    sentence = baselines * (_ENDS + 2 * _FINE)
+    return (
+        _needed(attribution, baselines, sentence) + baselines * _OTHER_CONTROLS * _FINE + _second_run(attribution)
+        if baselines
+        else 0
+    )
 
 
-def _needed(baselines: int) -> int:
-    removal = baselines * (_ENDS + 2 * _FINE + FEWEST_COPIES * _COARSE)
-    return removal + COPIES * PASSES_OF_A_COPY
+def default_budget_of_all(attributions: Sequence[Attribution], baselines: int) -> int:
+    """Passes for everything once on the first map and a verdict on each of the others."""
+    lead, *others = attributions
+    first = Plan.within(default_budget(lead, baselines), lead, baselines)
+    return default_budget(lead, baselines) + sum(
+        Plan.within(0, other, baselines, beside=first).needed for other in others
+    )
+
+
+def _repeatable(attribution: Attribution) -> bool:
+    """Whether another seed gives another map, region by region, to compare with."""
+    return attribution.region_weights is not None and attribution.parameters.get("random") is not False
 
 
 def passes_of(attribution: Attribution) -> int:
     """Pass-equivalents that a map took."""
     return attribution.forward_passes + 2 * attribution.backward_passes
+
+
+def _needed(attribution: Attribution, baselines: int, sentence: int) -> int:
+    return sentence + baselines * FEWEST_COPIES * _COARSE + passes_of_check(attribution)
+
+
+def _second_run(attribution: Attribution) -> int:
+    return min(passes_of(attribution), SECOND_RUN_AT_MOST) if _repeatable(attribution) else 0

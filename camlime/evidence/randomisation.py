@@ -8,7 +8,8 @@ supported.
 vectors (biases, gains) are put into random order; statistics of batch normalisation are measured anew on the case. So
 nothing learned is left but the size of the values, and signals neither die out nor explode on their way through a deep
 network, as they do with a layer's default initialisation and no training. The seeds are fixed: for a bundle, the random
-networks are the same in every case, and their weights need not be stored.
+weights are the same in every case, and need not be stored. What a method makes of them on a case is kept on disk by
+bundle and case, see :mod:`camlime.evidence.kept`.
 
 **The verdict** is on the size of the correlation of the *signed* maps, whichever its sign, since a random network's
 last layer turns a map round as often as not; the median over the copies. The correlation of the magnitudes is reported
@@ -31,7 +32,9 @@ from torch import Tensor, nn
 
 from camlime.attribution import Attribution
 from camlime.classifier import Classifier
+from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
+from camlime.methods import cam
 from camlime.methods.case import Case
 
 THRESHOLD = 0.5
@@ -44,8 +47,8 @@ PASSES_EACH = 96
 MIXES = (0.0, 1 / 3, 2 / 3, 1.0)
 """Mixtures of the image and its baseline on which statistics of batch normalisation are measured."""
 
-PASSES_OF_A_COPY = PASSES_EACH + len(MIXES) + 8
-"""At most, surveys of the layers included."""
+SURVEY = 8
+"""Passes at most, on each network, to find the layer of a CAM."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Randomisation:
         threshold: above which the map survives.
         copies: how many random networks.
         survives: whether the map does.
+        kept: the random networks' maps were kept from an earlier explanation of the same case; they are the same.
     """
 
     similarity: float
@@ -65,6 +69,7 @@ class Randomisation:
     threshold: float
     copies: int
     survives: bool
+    kept: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -76,12 +81,20 @@ class Randomisation:
         return Randomisation(**record)
 
 
+def passes_of_check(attribution: Attribution) -> int:
+    """Pass-equivalents that the check takes at most: a CAM is made again as it was, other maps with fewer passes."""
+    own = attribution.forward_passes + 2 * attribution.backward_passes
+    each = min(own, PASSES_EACH) if attribution.method in cam.METHODS else PASSES_EACH
+    return COPIES * (each + len(MIXES) + SURVEY)
+
+
 def check_randomisation(
     case: Case,
     classifier: Classifier,
     attribution: Attribution,
     remake: Callable[[Case, int], Attribution],
     meter: Meter,
+    kept: KeptMaps | None = None,
 ) -> Randomisation:
     """Make the map again on random networks and compare.
 
@@ -91,22 +104,43 @@ def check_randomisation(
         attribution: the map.
         remake: makes the method's map of a case within so many passes.
         meter: counts.
+        kept: region weights of earlier explanations, and where to keep those that are made; ``None`` for neither.
 
     Raises:
         CamlimeError: the method does not work on the random network.
         Cancelled: the user cancelled.
     """
-    found = []
-    for seed in range(COPIES):
-        meter.check()
-        other = meter.counted(classifier)
-        other.network = randomised(classifier.network, seed)
-        _measure_statistics(other, case.input.image, case.baseline)
-        made = remake(replace(meter.case(other, seed=case.seed), regions=case.regions[:1]), PASSES_EACH)
-        meter.check()
-        found.append(similarity(attribution, made, case.input.valid.numpy()))
-    signed, magnitudes = np.median(np.abs([s for s, _ in found])), np.median([m for _, m in found])
-    return Randomisation(float(signed), float(magnitudes), THRESHOLD, COPIES, bool(signed > THRESHOLD))
+    case = replace(case, regions=case.regions[:1])
+    valid, weights = case.input.valid.numpy(), attribution.region_weights
+    found, path = None, None
+    if kept is not None and weights is not None:
+        path = kept.path(case, attribution.method, PASSES_EACH)
+        found = kept.find(path, (COPIES, len(weights)))
+    if found is not None:
+        others = [replace(attribution, region_weights=row) for row in found]
+    else:
+        others = [_on_random_network(case, classifier, remake, meter, seed) for seed in range(COPIES)]
+        rows = [other.region_weights for other in others if other.region_weights is not None]
+        if kept is not None and path is not None and len(rows) == COPIES:
+            kept.keep(path, np.stack(rows))
+    correlations = [similarity(attribution, other, valid) for other in others]
+    signed = np.median([abs(of_signed) for of_signed, _ in correlations])
+    magnitudes = np.median([of_magnitudes for _, of_magnitudes in correlations])
+    return Randomisation(
+        float(signed), float(magnitudes), THRESHOLD, COPIES, bool(signed > THRESHOLD), kept=found is not None
+    )
+
+
+def _on_random_network(
+    case: Case, classifier: Classifier, remake: Callable[[Case, int], Attribution], meter: Meter, seed: int
+) -> Attribution:
+    meter.check()
+    other = meter.counted(classifier)
+    other.network = randomised(classifier.network, seed)
+    _measure_statistics(other, case.input.image, case.baseline)
+    made = remake(replace(meter.case(other, seed=case.seed), regions=case.regions), PASSES_EACH)
+    meter.check()
+    return made
 
 
 def randomised(network: nn.Module, seed: int) -> nn.Module:

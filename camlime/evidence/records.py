@@ -75,8 +75,8 @@ class Evidence:
         randomisation: the map on networks that have learned nothing; ``None`` if not measured.
         repeatability: over seeds; ``None`` if not measured or the method has no seed.
         tied_share: of the valid voxels, those whose value others have too; their order is random.
-        budget: pass-equivalents that were allowed.
-        passes: that were used.
+        budget: pass-equivalents that were allowed for this map.
+        passes: that were used; what maps share is counted with the first that needed it.
         seconds: wall time.
         seed: of random orders, copies and the second run.
     """

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from camlime.attribution import Attribution
@@ -13,6 +14,7 @@ from camlime.classifier import Classifier
 from camlime.errors import CamlimeError
 from camlime.evidence.controls import control_maps, shifted_copy
 from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Ranks, Removal, ranking, tied_share
+from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
 from camlime.evidence.plan import Plan, default_budget
 from camlime.evidence.randomisation import Randomisation, check_randomisation
@@ -53,71 +55,96 @@ def measure(
         >>> evidence.supported, evidence.sentence  # doctest: +SKIP
         (True, 'Removing the strongest 5 % of the input by this map takes p(malignant) from 0.97 to 0.31; ...')
     """
-    started = time.perf_counter()
     allowed = default_budget(attribution, len(baselines)) if budget is None else budget
-    plan = Plan.within(allowed, attribution, len(baselines))
-    meter = Meter(case, allowed)
-    classifier = meter.counted(case.classifier)
-    scored: dict[str, BaselineEvidence] = {}
-    randomisation: Randomisation | None = None
-    problem = ""
-    if plan.sentence:
-        removals = {name: Removal(case, classifier, baseline, meter) for name, baseline in baselines.items()}
-        scored = _scores(case, attribution, removals, plan)
-    if plan.copies:
-        try:
-            randomisation = check_randomisation(case, classifier, attribution, remake, meter)
-        except CamlimeError as error:
-            problem = error.message
-    repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
-    supported, reason = _verdict(scored, randomisation, problem, plan, allowed)
-    return Evidence(
-        method=attribution.method,
-        class_name=classifier.class_names[case.class_index],
-        supported=supported,
-        reason=reason,
-        sentence=in_words(classifier.class_names[case.class_index], scored),
-        baselines=scored,
-        randomisation=randomisation,
-        repeatability=repeatability,
-        tied_share=tied_share(attribution.values, case.input.valid.numpy()),
-        budget=allowed,
-        passes=meter.passes,
-        seconds=time.perf_counter() - started,
-        seed=case.seed,
-    )
+    examination = Examination(case, baselines, allowed)
+    return examination.evidence(attribution, remake, Plan.within(allowed, attribution, len(baselines)))
 
 
-def _scores(
-    case: Case, attribution: Attribution, removals: Mapping[str, Removal], plan: Plan
-) -> dict[str, BaselineEvidence]:
-    """Each order is drawn once, from the seed alone, and used with every baseline."""
-    valid, spacing, seed = case.input.valid.numpy(), case.input.spacing, case.seed
+class Examination:
+    """The evidence on one or several maps of a case, one after the other; what they share is measured once.
 
-    def curves(ranks: Ranks, fractions: Sequence[float] = FRACTIONS) -> dict[str, MapCurves]:
-        return {name: removal.curves(ranks, fractions) for name, removal in removals.items()}
+    Args:
+        case: as the maps were made from.
+        baselines: to score with, ``(C, *S)`` by name.
+        total: passes planned, for the progress.
+        kept: see :mod:`camlime.evidence.kept`.
+    """
 
-    of_map = curves(ranking(attribution.values, valid, np.random.default_rng([seed, 0])))
-    controls = {
-        control: curves(ranking(values, valid, np.random.default_rng([seed, 2])))
-        for control, values in control_maps(case.input, seed).items()
-        if control == "random" or plan.controls
-    }
-    rng = np.random.default_rng([seed, 3])
-    copies = []
-    for _ in range(plan.copies):
-        moved = ranking(shifted_copy(attribution.values, valid, spacing, rng), valid, rng)
-        copies.append(curves(moved, COARSE_FRACTIONS))
-    coarse = [FRACTIONS.index(q) for q in COARSE_FRACTIONS]
-    return {
-        name: BaselineEvidence(
-            curves=of_map[name],
-            controls={control: found[name] for control, found in controls.items()},
-            judged_abpc=of_map[name].at(coarse).abpc["log_odds"] if plan.copies else None,
-            copies_abpc=tuple(found[name].abpc["log_odds"] for found in copies),
+    def __init__(self, case: Case, baselines: Mapping[str, Tensor], total: int, kept: KeptMaps | None = None) -> None:
+        self._case = case
+        self._baselines = baselines
+        self._kept = kept
+        self._meter = Meter(case, total)
+        self._classifier = self._meter.counted(case.classifier)
+        self._removals: dict[str, Removal] = {}
+        self._controls: dict[str, dict[str, MapCurves]] = {}
+
+    def evidence(self, attribution: Attribution, remake: Remake, plan: Plan) -> Evidence:
+        """Measure the evidence on one map; arguments and errors as in :func:`measure`."""
+        started, before = time.perf_counter(), self._meter.passes
+        case, classifier, meter = self._case, self._classifier, self._meter
+        randomisation: Randomisation | None = None
+        problem = ""
+        scored = self._scores(attribution, plan) if plan.sentence else {}
+        if plan.copies:
+            try:
+                randomisation = check_randomisation(case, classifier, attribution, remake, meter, self._kept)
+            except CamlimeError as error:
+                problem = error.message
+        repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
+        supported, reason = _verdict(scored, randomisation, problem, plan)
+        return Evidence(
+            method=attribution.method,
+            class_name=classifier.class_names[case.class_index],
+            supported=supported,
+            reason=reason,
+            sentence=in_words(classifier.class_names[case.class_index], scored),
+            baselines=scored,
+            randomisation=randomisation,
+            repeatability=repeatability,
+            tied_share=tied_share(attribution.values, case.input.valid.numpy()),
+            budget=plan.allowed,
+            passes=meter.passes - before,
+            seconds=time.perf_counter() - started,
+            seed=case.seed,
         )
-        for name in removals
-    }
+
+    def _scores(self, attribution: Attribution, plan: Plan) -> dict[str, BaselineEvidence]:
+        """Each order is drawn once, from the seed alone, and used with every baseline."""
+        valid, spacing, seed = self._case.input.valid.numpy(), self._case.input.spacing, self._case.seed
+        of_map = self._curves(ranking(attribution.values, valid, np.random.default_rng([seed, 0])))
+        controls = {
+            control: self._control(control, values)
+            for control, values in control_maps(self._case.input, seed).items()
+            if control == "random" or plan.controls
+        }
+        rng = np.random.default_rng([seed, 3])
+        copies = []
+        for _ in range(plan.copies):
+            moved = ranking(shifted_copy(attribution.values, valid, spacing, rng), valid, rng)
+            copies.append(self._curves(moved, COARSE_FRACTIONS))
+        coarse = [FRACTIONS.index(q) for q in COARSE_FRACTIONS]
+        return {
+            name: BaselineEvidence(
+                curves=of_map[name],
+                controls={control: found[name] for control, found in controls.items()},
+                judged_abpc=of_map[name].at(coarse).abpc["log_odds"] if plan.copies else None,
+                copies_abpc=tuple(found[name].abpc["log_odds"] for found in copies),
+            )
+            for name in self._baselines
+        }
+
+    def _control(self, name: str, values: NDArray[np.float32]) -> dict[str, MapCurves]:
+        if name not in self._controls:
+            valid = self._case.input.valid.numpy()
+            self._controls[name] = self._curves(ranking(values, valid, np.random.default_rng([self._case.seed, 2])))
+        return self._controls[name]
+
+    def _curves(self, ranks: Ranks, fractions: Sequence[float] = FRACTIONS) -> dict[str, MapCurves]:
+        for name, baseline in self._baselines.items():
+            if name not in self._removals:
+                self._removals[name] = Removal(self._case, self._classifier, baseline, self._meter)
+        return {name: removal.curves(ranks, fractions) for name, removal in self._removals.items()}
 
 
 def _second_run(
@@ -134,12 +161,15 @@ def _second_run(
 
 
 def _verdict(
-    scored: Mapping[str, BaselineEvidence], randomisation: Randomisation | None, problem: str, plan: Plan, budget: int
+    scored: Mapping[str, BaselineEvidence], randomisation: Randomisation | None, problem: str, plan: Plan
 ) -> tuple[bool | None, str]:
     if plan.sentence and not scored:
         return None, "not judged: the image leaves nothing to replace voxels by but what the map was made with"
     if not plan.copies:
-        return None, f"not judged: an evidence budget of {budget} passes is too small, a verdict takes {plan.needed}"
+        return (
+            None,
+            f"not judged: {plan.allowed} passes of evidence are too few for this map, a verdict takes {plan.needed}",
+        )
     failed = [name for name, baseline in scored.items() if not baseline.passed]
     said = []
     if failed:

@@ -134,6 +134,7 @@ class Fused:
             std=std,
             region_weights=first.posterior.mean,
             region_std=first.posterior.std,
+            region_covariance=first.posterior.covariance,
             forward_passes=passes.forward - forward,
             backward_passes=passes.backward - backward,
             seconds=time.perf_counter() - started,

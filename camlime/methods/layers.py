@@ -117,6 +117,11 @@ def candidate_layers(classifier: Classifier, image: Tensor) -> list[LayerGrid]:
 
 def _survey(classifier: Classifier, image: Tensor) -> list[LayerGrid]:
     network = classifier.network
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise RequestError(
+            "CAM does not apply to this network: it is TorchScript, which hides its layers",
+            hint="use --methods lime,occlusion",
+        )
     with classifier.gradients(), torch.no_grad():
         batch = plain_batch(image, classifier.device)
         seen: dict[str, _Seen] = {}
@@ -152,12 +157,12 @@ def _survey(classifier: Classifier, image: Tensor) -> list[LayerGrid]:
         raise RequestError(
             f"CAM does not apply to this network: from '{tokens_after[0]}' on it works on tokens, not on a grid "
             "(a transformer)",
-            hint="use lime or fused without a CAM",
+            hint="use --methods lime,occlusion",
         )
     if not seen:
-        script = isinstance(network, torch.jit.ScriptModule)
-        why = "it is TorchScript, which hides its layers" if script else "no layer's output has a grid"
-        raise RequestError(f"CAM does not apply to this network: {why}", hint="use lime or fused without a CAM")
+        raise RequestError(
+            "CAM does not apply to this network: no layer's output has a grid", hint="use --methods lime,occlusion"
+        )
     return [replace(one.layer, calls=calls[name] + 1, whole=one.node in whole) for name, one in seen.items()]
 
 

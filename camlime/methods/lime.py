@@ -104,6 +104,7 @@ class Lime:
             std=std,
             region_weights=first.posterior.mean,
             region_std=first.posterior.std,
+            region_covariance=first.posterior.covariance,
             forward_passes=case.classifier.passes.forward - before,
             seconds=time.perf_counter() - started,
             parameters={

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["compose", "draw_overview"]
 
 MARGIN = 0.4
-PICTURES_3D = 5.4
-PICTURES_2D = 2.8
-NARROWEST = 5.2
+PICTURES_3D = 3.4
+PICTURES_2D = 2.2
+NARROWEST = 5.6
 
 
 def draw_overview(explanation: Explanation, path: str | Path) -> None:
     """Draw an explanation as a PNG.
 
     Volumes are shown in three slices through the strongest point of the map to show first, in radiological
-    convention, at one scale in mm. The first row is the scan as the network saw it; then come each map over it and,
-    where known, its standard deviation. Warm speaks for the explained class, cool against it; opacity grows with
-    magnitude. Padding, which is no anatomy, is hatched. Colours only scale the view: the maps are not changed.
+    convention, at one scale in mm. The first row is the scan as the network saw it; then come the maps over it, the one
+    to show first before the others, each with the verdict on it and, where known, its standard deviation. Warm speaks
+    for the explained class, cool against it; opacity grows with magnitude. A map that is not supported has a red frame.
+    Padding, which is no anatomy, is hatched. Colours only scale the view: the maps are not changed.
 
     Args:
         explanation: what to draw.
@@ -46,14 +47,24 @@ def draw_overview(explanation: Explanation, path: str | Path) -> None:
 def compose(explanation: Explanation) -> Page:
     """Lay out and draw the page of :func:`draw_overview`, as high as it needs to be, without saving it."""
     from camlime.overview.evidence import evidence_blocks
-    from camlime.overview.header import footer, header
+    from camlime.overview.header import agreement_note, footer, header, section
     from camlime.overview.page import Page, Typesetter
     from camlime.overview.panels import Panels
+    from camlime.overview.structures import structure_blocks
 
     types = Typesetter()
     panels = Panels(explanation, PICTURES_3D if len(explanation.input.spatial_shape) == 3 else PICTURES_2D)
     width = max(panels.width, NARROWEST)
-    top = [*header(explanation, width, types), *evidence_blocks(explanation.evidence, width, types)]
+    letters = iter("abc")
+    top = header(explanation, width, types)
+    proof = [*evidence_blocks(explanation.evidence, width, types), *agreement_note(explanation, width, types)]
+    if proof:
+        top += [section(next(letters), "Did the model use what the maps show?", width, types), *proof]
+    named = structure_blocks(explanation, width, types)
+    if named:
+        top += [section(next(letters), "How much does each structure speak for the class?", width, types), *named]
+    if proof or named:
+        top.append(section(next(letters), "Where?", width, types))
     bottom = footer(explanation, width, types)
     height = sum(block.height for block in top) + panels.height + bottom.height + 2 * MARGIN
     page = Page(width + 2 * MARGIN, height)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import Colormap, ListedColormap
 from numpy.typing import NDArray
-from skimage.color import lab2rgb
+
+from camlime.palette import evidence_table, for_table, limit_of, spread_table
 
 INK = "#1b2530"
 MUTED = "#66717d"
@@ -20,10 +20,12 @@ AMBER = "#a86200"
 GREEN = "#2b7a4b"
 RED = "#b3261e"
 
-ROBUST_PERCENTILE = 99.5
-"""Of the magnitudes: what lies beyond has the colour of the limit, and the colour bar says so."""
+VERDICT_COLOURS = {True: GREEN, False: RED, None: AMBER}
+"""Supported, not supported, not judged."""
 
-_DARKEST, _BRIGHTEST = 38.0, 90.0
+LIGHT = 0.82
+"""Grey of the brightest tissue, 1 being white."""
+
 _FADE_IN = 0.04
 _STRONGEST_ALPHA = 0.80
 _SPREAD_ALPHA = 0.60
@@ -59,16 +61,8 @@ class Scale:
 
 @lru_cache(maxsize=1)
 def evidence_colours() -> Colormap:
-    """Diverging: lightness grows evenly with magnitude to both sides, so that for and against look equally strong."""
-    return ListedColormap(np.concatenate([_arm(285, 225, 38)[::-1], _arm(30, 88, 68)]), name="evidence")
-
-
-def _arm(first_hue: float, last_hue: float, chroma: float) -> NDArray[np.float64]:
-    t = np.linspace(0, 1, 128)
-    hue = np.radians(first_hue + (last_hue - first_hue) * t)
-    lightness = _DARKEST + (_BRIGHTEST - _DARKEST) * t
-    rgb: NDArray[np.float64] = lab2rgb(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1))
-    return np.clip(rgb, 0, 1)
+    """Diverging; see :func:`camlime.palette.evidence_table`."""
+    return ListedColormap(evidence_table(), name="evidence")
 
 
 def evidence_scale(values: NDArray[np.floating]) -> Scale:
@@ -78,26 +72,26 @@ def evidence_scale(values: NDArray[np.floating]) -> Scale:
         values: of the valid voxels, any shape.
     """
     size = np.abs(values)
-    limit = _robust(size)
+    limit = limit_of(size)
     signed = bool(values.size) and float(values.min()) < 0
-    colours = evidence_colours() if signed else ListedColormap(evidence_colours()(np.linspace(0.5, 1, 256)))
+    colours = evidence_colours() if signed else ListedColormap(for_table())
     return Scale(-limit if signed else 0.0, limit, colours, bool((size > limit).any()), by_magnitude=True)
 
 
 def spread_scale(values: NDArray[np.floating]) -> Scale:
     """From zero, for standard deviations."""
-    limit = _robust(values)
-    return Scale(0.0, limit, mpl.colormaps["viridis"], bool((values > limit).any()), by_magnitude=False)
-
-
-def _robust(size: NDArray[np.floating]) -> float:
-    nonzero = size[size > 0]
-    return float(np.percentile(nonzero, ROBUST_PERCENTILE)) if nonzero.size else 1.0
+    limit = limit_of(values)
+    return Scale(0.0, limit, ListedColormap(spread_table()), bool((values > limit).any()), by_magnitude=False)
 
 
 def grey_window(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """An image ``(C, *S)`` to [0, 1] between the 0.5th and 99.5th percentile over valid voxels and all channels."""
+    """An image ``(C, *S)`` to [0, 1], rising throughout, so that nothing burns out.
+
+    The 0.5th to the 99.5th percentile over valid voxels and all channels become black to :data:`LIGHT`, which leaves
+    the brightest tissue (a nodule among air, say) light grey; what is brighter still has the rest up to white.
+    """
     inside = image[:, valid] if valid.any() else image
     low, high = np.percentile(inside, [0.5, 99.5])
-    scaled: NDArray[np.float32] = np.clip((image - low) / max(float(high - low), 1e-12), 0, 1).astype(np.float32)
-    return scaled
+    most = max(float(inside.max()), float(high) + 1e-12)
+    grey = np.interp(image, [float(low), max(float(high), float(low) + 1e-12), most + 1e-12], [0.0, LIGHT, 1.0])
+    return grey.astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from camlime.evidence.curves import Curve, MapCurves
 from camlime.evidence.records import Evidence
-from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
+from camlime.overview.colours import AGAINST, FOR, INK, MUTED, RULE, VERDICT_COLOURS
 from camlime.overview.header import SMALL, Block, note
 from camlime.overview.page import LINE, Page, Typesetter
 from camlime.overview.words import areas_in_words, clean, method_title, verdict_in_words
@@ -21,28 +21,26 @@ LIMITS = 0.34
 
 GAP = 0.22
 IN_A_ROW = 2
+ROOM_FOR_UNIT = 1.6
 
-_COLOURS = {True: GREEN, False: RED, None: AMBER}
 _KEY = (("most relevant first", FOR), ("least relevant first", AGAINST), ("random order", MUTED))
 
 
 def evidence_blocks(evidence: Mapping[str, Evidence], width: float, types: Typesetter) -> list[Block]:
-    """A verdict and the curves for each map that was examined; nothing for the others."""
-    blocks = []
+    """A verdict and the curves for the map that was examined first; the verdicts on the others stand beside them."""
     for method, found in evidence.items():
         badge = f"{method_title(method)}: {verdict_in_words(found)}"
-        blocks.append(note(badge, _COLOURS[found.supported], in_words(found), width, types))
-        if found.baselines:
-            blocks.append(_curves(found, width, types))
-    return blocks
+        blocks = [note(badge, VERDICT_COLOURS[found.supported], in_words(found), width, types)]
+        return [*blocks, _curves(found, width, types)] if found.baselines else blocks
+    return []
 
 
 def _curves(evidence: Evidence, width: float, types: Typesetter) -> Block:
     names = list(evidence.baselines)
     wide = (width - GAP * (IN_A_ROW - 1)) / IN_A_ROW
-    high = 0.16 + CHART_HEIGHT + 0.16
+    high = 0.16 + CHART_HEIGHT + 0.3
     lines = {name: types.wrap(f"Area between: {areas_in_words(evidence, name)}", wide, 6.5, most=2) for name in names}
-    row = high + 2 * 6.5 * LINE + 0.1
+    row = high + max(len(said) for said in lines.values()) * 6.5 * LINE
     charts = [
         _Charts(
             evidence.baselines[name].curves,
@@ -72,7 +70,7 @@ class _Key:
             page.box(x, y + 0.045, 0.16, 0.03, colour)
             page.text(x + 0.2, y + 0.06, said, SMALL, colour=MUTED)
             x += 0.32 + self.types.width(said, SMALL)
-        title = self.types.fit(f"log-odds of {self.class_name} by voxels, 0 to 100 %; dotted: p = 0.5", end - x, SMALL)
+        title = self.types.fit(f"log-odds of {self.class_name}; dotted: p = 0.5", end - x, SMALL)
         page.text(end, y + 0.06, title, SMALL, colour=MUTED, ha="right")
 
 
@@ -112,10 +110,15 @@ class _Charts:
         for i, (said, curves) in enumerate((("removed", deletion), ("put back", insertion))):
             left = x + LIMITS + i * (wide + GAP / 2)
             self._chart(page, left, top, wide, curves, (low, high))
-            title = f"{said} ({clean(self.baseline)})"
+            under = top + CHART_HEIGHT + 0.08
+            for at, share, place in ((left, "0", "left"), (left + wide, "100 %", "right")):
+                page.text(at, under, share, 6.5, ha=place)
+            if wide > ROOM_FOR_UNIT:
+                page.text(left + wide / 2, under, f"of the voxels {said}", 6.5, colour=MUTED, ha="center")
+            title = f"replaced by: {clean(self.baseline)}"
             page.text(left + wide / 2, y + 0.07, self.types.fit(title, wide, 6.5), 6.5, colour=MUTED, ha="center")
         for i, line in enumerate(self.lines):
-            page.text(x, top + CHART_HEIGHT + 0.1 + i * 6.5 * LINE, line, 6.5, colour=MUTED)
+            page.text(x, top + CHART_HEIGHT + 0.25 + i * 6.5 * LINE, line, 6.5, colour=MUTED)
 
     def _chart(
         self,

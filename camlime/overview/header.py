@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,7 @@ from camlime.overview.words import agreement_in_numbers, agreement_in_words, cle
 
 MOST_CLASSES = 6
 MOST_WARNINGS = 5
-TITLE, BODY, SMALL = 15.0, 8.5, 7.0
+TITLE, HEAD, BODY, SMALL = 15.0, 9.5, 8.5, 7.0
 
 _ROW = 0.19
 _GAP = 0.14
@@ -69,17 +70,33 @@ class _Mark:
 
 
 def header(explanation: Explanation, width: float, types: Typesetter) -> list[Block]:
-    """The blocks above the pictures, for a page with ``width`` inches between its margins."""
+    """The answer, and what to be careful about, for a page with ``width`` inches between its margins."""
     blocks = [_title(explanation, width, types), _prediction(explanation, width, types)]
     if not explanation.complete:
         blocks.append(note("incomplete", AMBER, [_INCOMPLETE], width, types))
-    if explanation.agreement is not None:
-        badge = explanation.agreement.badge
-        said = [agreement_in_words(explanation.agreement), agreement_in_numbers(explanation.agreement)]
-        blocks.append(note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types))
     if explanation.warnings:
         blocks.append(_warnings(explanation.warnings, width, types))
     return blocks
+
+
+def agreement_note(explanation: Explanation, width: float, types: Typesetter) -> list[Block]:
+    """Whether CAM and LIME agree, where that is known."""
+    if explanation.agreement is None:
+        return []
+    badge = explanation.agreement.badge
+    numbers = re.sub(r"(?<!\w)-(?=\d)", "−", agreement_in_numbers(explanation.agreement))
+    said = [agreement_in_words(explanation.agreement), numbers]
+    return [note(badge, _BADGE_COLOURS.get(badge, MUTED), said, width, types)]
+
+
+def section(letter: str, title: str, width: float, types: Typesetter) -> Block:
+    """The heading of a part of the page, with the letter that it is spoken of by."""
+    marks = (
+        _Mark(0, 0.0, colour=RULE, bar=(width, 0.008, 0.0)),
+        _Mark(0, 0.15, letter, size=HEAD, bold=True),
+        _Mark(0.2, 0.15, types.fit(title, width - 0.2, HEAD, bold=True), size=HEAD, bold=True),
+    )
+    return Block(0.34, marks)
 
 
 def footer(explanation: Explanation, width: float, types: Typesetter) -> Block:
@@ -161,12 +178,12 @@ def note(badge: str, colour: str, said: Sequence[str], width: float, types: Type
     lines = [
         (line, BODY if i == 0 else SMALL)
         for i, text in enumerate(said)
-        for line in types.wrap(text, width - wide - 0.14, BODY)
+        for line in types.wrap(text, width - wide - 0.14, BODY if i == 0 else SMALL)
     ]
     y = 0.1
     for line, size in lines:
         marks.append(_Mark(wide + 0.14, y, line, size=size, colour=INK if size == BODY else MUTED))
-        y += BODY * LINE
+        y += size * LINE
     return Block(max(y - 0.1, 0.21) + _GAP * 0.8, tuple(marks))
 
 

@@ -19,6 +19,7 @@ METHOD_NAMES = {
     "eigencam": "Eigen-CAM",
     "lime": "LIME",
     "fused": "Fused",
+    "occlusion": "Occlusion",
     "mean": "Mean",
     "geometric": "Geometric mean",
     "rank": "Rank mean",
@@ -68,8 +69,9 @@ def unit_of(attribution: Attribution) -> str:
         return "activation"
     if attribution.method in {"mean", "geometric", "rank"}:
         return "relative"
-    if attribution.method in {"lime", "fused"}:
-        return f"{attribution.parameters.get('explains', 'log-odds')} a region"
+    if attribution.method in {"lime", "fused", "occlusion"}:
+        part = "window" if "window_mm" in attribution.parameters else "region"
+        return f"{attribution.parameters.get('explains', 'log-odds')} a {part}"
     return "log-odds a cell"
 
 
@@ -91,6 +93,24 @@ def agreement_in_numbers(agreement: Agreement) -> str:
 def verdict_in_words(evidence: Evidence) -> str:
     """Whether the model used what the map shows, in a word or two."""
     return {True: "supported", False: "NOT SUPPORTED", None: "not judged"}[evidence.supported]
+
+
+def doubt_in_words(evidence: Evidence) -> str:
+    """Why a map is not to be relied on, in a few words; empty if it is supported or was not judged."""
+    if evidence.supported is not False:
+        return ""
+    said = []
+    if any(test.passed is False for test in evidence.baselines.values()):
+        said.append("no better than copies of it in the wrong place")
+    if evidence.randomisation is not None and evidence.randomisation.survives:
+        said.append("the same on a network that has learned nothing")
+    return "; ".join(said)
+
+
+def reason_in_words(evidence: Evidence) -> list[str]:
+    """Why a map is not supported or not judged, one sentence; nothing for a map that is supported."""
+    reason = clean(evidence.reason)
+    return [] if evidence.supported else [f"{reason[:1].upper()}{reason[1:]}."]
 
 
 def evidence_in_words(evidence: Evidence) -> list[str]:

@@ -34,10 +34,14 @@ SAME_POSITION = 1e-3
 _IO = "GDCMImageIO"
 
 # SOP classes of DICOM files that are no pictures and may lie beside the slices: presentation states, waveforms, raw
-# data and segmentations, reports, encapsulated documents, radiotherapy structures, plans and records, spectroscopy.
+# data and segmentations, parametric maps, reports, encapsulated documents, radiotherapy structures, plans and records,
+# spectroscopy.
 _NO_PICTURE = tuple(
     f"1.2.840.10008.5.1.4.1.1.{tail}"
-    for tail in ("11.", "9.", "66", "67", "88.", "104.", "481.3", "481.4", "481.5", "481.6", "481.7", "481.8", "4.2")
+    for tail in (
+        *("11.", "9.", "30", "66", "67", "88.", "104."),
+        *("481.3", "481.4", "481.5", "481.6", "481.7", "481.8", "4.2"),
+    )
 )
 
 
@@ -72,6 +76,23 @@ def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
     """Read one series from a folder, or the series that a DICOM file belongs to, from the file's folder.
 
     Raises:
+        ScanError: as :func:`stacked_slices`, or pixels that cannot be read.
+    """
+    chosen, affine = stacked_slices(path, series=series)
+    return Pixels(_values(path, chosen), LPS_RAS @ affine, series_uid=chosen[0].series_uid)
+
+
+def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice], np.ndarray]:
+    """Find the slices of one series in the order of the volume's last axis, and the volume's place.
+
+    Args:
+        path: a folder, searched with its sub-folders, or one file of the series.
+        series: the series instance UID, needed where the folder holds several.
+
+    Returns:
+        The slices, and the 4x4 affine, voxel index to **LPS** mm.
+
+    Raises:
         ScanError: if there is no DICOM, no such series or several to choose from, a file is truncated, or the slices
             of the series do not make one evenly spaced volume.
     """
@@ -91,8 +112,7 @@ def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
     chosen = _choose(path, slices, series)
     if len(chosen) > 1:
         _check_alike(path, chosen)
-    chosen, affine = _stack(path, chosen)
-    return Pixels(_values(path, chosen), LPS_RAS @ affine, series_uid=chosen[0].series_uid)
+    return _stack(path, chosen)
 
 
 def _slices(files: list[Path]) -> list[Slice]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from camlime.record import NATIVE, file_stem, plain
 from camlime.resampling import resample
-from camlime.saving import JSON_NAME, NATIVE, file_stem, plain, staged
 from camlime.scan import Scan, save_volume
 from camlime.slices.answers import SliceAnswer
 from camlime.slices.explaining import SliceExplanations
 from camlime.slices.picture import draw_slices
+from camlime.staging import JSON_NAME, staged
 
 FORMAT = "camlime slices 1"
 
 _OVERVIEW = "overview.png"
+_NAME = r"[A-Za-z0-9_+-]+"
+_OURS = re.compile(rf"slice_\d{{3,}}/{_NAME}\.(nii\.gz|png|json)|({NATIVE}/)?{_NAME}\.nii\.gz|{re.escape(_OVERVIEW)}")
+"""What a JSON may have removed as earlier results: a stranger's could name any file of the folder."""
 
 
 def save_slices(result: SliceExplanations, folder: Path, *, native: Scan | None = None) -> list[Path]:
@@ -135,7 +140,6 @@ def _earlier(folder: Path) -> list[Path]:
         record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             return []
-        paths = [Path(name) for name in record["files"]]
+        return [Path(name) for name in record["files"] if _OURS.fullmatch(name)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return [path for path in paths if not path.is_absolute() and ".." not in path.parts]

@@ -154,6 +154,8 @@ REQUESTS: dict[str, dict[str, Field]] = {
 SETTINGS = {
     "methods": Field("a list of texts", lambda value: isinstance(value, list) and all(map(_is_text, value))),
     "n_regions": _at_least(2),
+    "region_names": Field("the absolute path of a JSON file", _is_path),
+    "subdivide": _at_least(1),
     "segmentations": _at_least(1),
     "budget": Field(
         "a whole number from 1, or auto", lambda value: value == "auto" or (_is_int(value) and 0 < value < 1 << 31)
@@ -165,6 +167,7 @@ SETTINGS = {
     "amp": SWITCH,
     "target_layer": TEXT,
     "baseline": TEXT,
+    "window_mm": Field("a length in mm", lambda value: _is_numbers([value], 1) and value > 0),
 }
 
 

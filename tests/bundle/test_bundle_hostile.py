@@ -7,31 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from bundle_factory import compose, inference, metadata, network, network_def, step, write
+from refusing import SCAN, assert_refused
 
 from camlime.bundle import Bundle
 from camlime.errors import BundleError, UntrustedBundleError
-from camlime.scan import Scan
-
-SCAN = Scan.from_array(np.random.default_rng(0).normal(size=(1, 16, 16)), np.eye(4))
-
-
-@pytest.fixture
-def marker(tmp_path: Path) -> Path:
-    return tmp_path / "pwned"
-
-
-def assert_refused(root: Path, marker: Path, *named: str, error: type[BundleError] = UntrustedBundleError) -> str:
-    with pytest.raises(error) as caught:
-        Bundle.load(root).prepare(SCAN)
-    assert not marker.exists()
-    for text in named:
-        assert text in str(caught.value)
-    return str(caught.value)
-
 
 EXPRESSIONS = [
     "$__import__('os').system('touch MARKER')",
@@ -404,7 +386,7 @@ def test_sizes_in_transforms(tmp_path: Path, marker: Path, transform: dict[str, 
 
 def test_size_of_a_network(tmp_path: Path, marker: Path) -> None:
     config = inference(network_def={**network_def(), "init_features": 10**7})
-    assert_refused(write(tmp_path / "b", config), marker, "parameters", error=BundleError)
+    assert_refused(write(tmp_path / "b", config), marker, "'network'", "TooLarge", "is too large", error=BundleError)
 
 
 def test_trust_runs_it_and_says_so(tmp_path: Path, marker: Path) -> None:

@@ -277,7 +277,7 @@ def test_missing_parts(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="there is no bundle 'nowhere'"):
         Bundle.load("nowhere")
     (tmp_path / "file.zip").write_text("x")
-    with pytest.raises(BundleError, match="is a file"):
+    with pytest.raises(BundleError, match="neither a bundle's folder nor a zip"):
         Bundle.load(tmp_path / "file.zip")
     with pytest.raises(BundleError, match="metadata"):
         Bundle.load(tmp_path)
@@ -395,5 +395,5 @@ def test_shipped_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(shipped_bundles()) == ["tiny"]
     bundle = Bundle.load("tiny")
     assert (bundle.name, bundle.version, bundle.root) == ("Tiny", "1.2.3", (tmp_path / "some" / "tiny").resolve())
-    with pytest.raises(BundleError, match="a shipped bundle: tiny"):
+    with pytest.raises(BundleError, match="a shipped one: tiny"):
         Bundle.load("tinny")

@@ -35,6 +35,7 @@ def scripts(monkeypatch):
     import scripts.data
     import scripts.probes
     import scripts.statistics
+    import scripts.trainee
     import scripts.training
 
     return scripts
@@ -129,21 +130,21 @@ def test_cuts_shorten_the_box_to_the_wanted_range(scripts):
 
 def test_shipped_network_says_what_calibration_makes_of_the_trained_one(scripts, network):
     training = scripts.training
-    trained = training.Trainee(network, 9).eval()
+    trained = scripts.trainee.Trainee(network, 9).eval()
     box = torch.rand(2, 1, 32, 32, 8)
     with torch.no_grad():
         before = training.log_odds(trained(box)[0].numpy())
-    shipped = training.narrow(network, trained.network.state_dict(), slope=0.5, intercept=-1.0)
+    shipped = scripts.trainee.narrow(network, trained.network.state_dict(), slope=0.5, intercept=-1.0)
     np.testing.assert_allclose(training.log_odds(training.predict(shipped, box)), 0.5 * before - 1.0, atol=1e-4)
 
 
 def test_trainee_is_the_network_itself(scripts, network):
-    trained = scripts.training.Trainee(network, 9).eval()
+    trained = scripts.trainee.Trainee(network, 9).eval()
     box = torch.rand(2, 1, 32, 32, 8)
     with torch.no_grad():
         outputs, outline = trained(box)
         np.testing.assert_allclose(outputs, trained.network(box), atol=1e-5)
-    assert outline.shape == scripts.training.coarse(box).shape
+    assert outline.shape == scripts.trainee.coarse(box).shape
 
 
 def test_area_agrees_with_counting_pairs(scripts):

@@ -81,6 +81,22 @@ def test_demo_explains_the_phantom(
     assert str(tmp_path / "scan.nii.gz") in result.stdout and "Slicer" in result.stdout
 
 
+@pytest.mark.parametrize("stage", ["camlime.cli.running.explain", "camlime.saving.draw_overview"])
+def test_a_demo_that_fails_leaves_nothing(
+    camlime: Run, region_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    small = blob((30, 28, 20), origin=(-90.0, -40.0, 5.0))
+    monkeypatch.setattr("camlime.phantom.chest_ct_nodule", lambda seed: (small, np.array([-75.04, -26.0, 15.0]), None))
+    monkeypatch.setattr(stage, full)
+    options = ("--bundle", region_bundle, "--budget", 64, "--device", "cpu")
+    result = camlime("demo", "--output", tmp_path / "out", *options)
+    assert result.exit_code != 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_demo_without_a_suitable_bundle(camlime: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camlime.bundle.shipped_bundles", dict)
     result = camlime("demo", "--output", tmp_path / "none")

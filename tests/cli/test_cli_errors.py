@@ -36,6 +36,12 @@ def wrong(volume: Path, bundle: Path, tmp_path: Path) -> dict[str, tuple[int, st
         "refused method": (6, "scorecam", [*good, *out, "--methods", "scorecam"]),
         "no method": (6, "method", [*good, *out, "--methods", ","]),
         "unknown layer": (6, "no layer", [*good, *out, "--target-layer", "conv99"]),
+        "layer without a CAM": (6, "is for CAMs", [*good, *out, "--methods", "lime", "--target-layer", "conv1"]),
+        "missing names": (
+            7,
+            "names cannot be read",
+            [*good, *out, "--regions", volume, "--region-names", tmp_path / "n"],
+        ),
         "point not asked for": (6, "point", [*good, *out, "--point", -1, -2, -3]),
         "missing regions": (7, "does not exist", [*good, *out, "--regions", tmp_path / "no.nii.gz"]),
         "unknown baseline": (6, "baseline", [*good, *out, "--baseline", "magic"]),
@@ -49,8 +55,9 @@ def wrong(volume: Path, bundle: Path, tmp_path: Path) -> dict[str, tuple[int, st
 
 NAMES = (
     "missing scan", "text as scan", "missing bundle", "unknown class", "unknown method", "refused method", "no method",
-    "unknown layer", "point not asked for", "missing regions", "unknown baseline", "unknown device", "output is a file",
-    "output below a file", "classify, missing scan", "layers, missing bundle",
+    "unknown layer", "layer without a CAM", "missing names", "point not asked for", "missing regions",
+    "unknown baseline", "unknown device", "output is a file", "output below a file", "classify, missing scan",
+    "layers, missing bundle",
 )  # fmt: skip
 
 
@@ -106,6 +113,9 @@ def test_a_defect_asks_for_debug(camlime: Run, volume: Path, bundle: Path, monke
         ["--point", "1", "2"],
         ["--point", "1", "2", "3", "--center-voxel", "1", "2", "3"],
         ["--regions", "a.nii.gz", "--n-regions", "20"],
+        ["--region-names", "names.json"],
+        ["--subdivide", "20"],
+        ["--regions", "a.nii.gz", "--subdivide", "1"],
         ["--nonsense"],
     ],
 )

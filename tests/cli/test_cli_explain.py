@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from cli.conftest import CENTER, FEW
 
-from camlime.scan import Scan
+from camlime.scan import Scan, save_volume
 
 Run = Callable[..., Any]
 
@@ -67,6 +68,24 @@ def test_a_point_in_any_frame(camlime: Run, volume: Path, region_bundle: Path, t
     assert result.exit_code == 0, result.stderr
     record = json.loads((tmp_path / "explanation.json").read_text())
     np.testing.assert_allclose(record["provenance"]["point_ras_mm"], CENTER, atol=1e-6)
+
+
+def test_structures_are_named_and_cut(camlime: Run, volume: Path, bundle: Path, tmp_path: Path) -> None:
+    shape = nib.load(volume).shape
+    labels = np.ones(shape, dtype=np.int16)
+    labels[shape[0] // 2 :] = 2
+    save_volume(tmp_path / "sides.nii.gz", labels, nib.load(volume).affine)
+    (tmp_path / "names.json").write_text('{"1": "one side", "2": "other side"}')
+    where = ("--output", tmp_path / "out", "--methods", "lime")
+    few = ("--budget", 64, "--batch-size", 16, "--device", "cpu", "--evidence-budget", 0)
+    options = ("--regions", tmp_path / "sides.nii.gz", "--region-names", tmp_path / "names.json", "--subdivide", 10)
+    result = camlime("explain", volume, "--bundle", bundle, *where, *few, *options)
+    assert result.exit_code == 0, result.stderr
+    record = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert [row["name"] for row in record["structures"]] == ["one side", "other side"]
+    assert {row["structure"] for row in record["regions"]} == {"one side", "other side"} and len(record["regions"]) > 4
+    assert record["provenance"]["subdivide"] == 10
+    assert "one side" in result.stdout
 
 
 def test_options_reach_the_engine(camlime: Run, volume: Path, bundle: Path, tmp_path: Path) -> None:

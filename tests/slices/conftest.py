@@ -48,7 +48,7 @@ def write_slice_bundle(root):
     settings = {"slices": {"axial": "LP", "coronal": "LI", "sagittal": "PI"}}
     path = write_blob_bundle(root, (SIZE, SIZE), steps=STEPS, explain=settings)
     bundle = Bundle.load(path)
-    images = training_slices(bundle, volumes=12)
+    images = training_slices(bundle, volumes=8)
     features = answers_and_features(classifier_of(bundle, device="cpu"), images, LAYERS)[1]
     Domain.fit(features[::2], features[1::2], LAYERS, quantile=0.98).save(path / "models" / "domain.safetensors")
     settings |= {"domain": {"file": "models/domain.safetensors", "layers": LAYERS}}

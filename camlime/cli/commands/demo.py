@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,24 +44,25 @@ def demo(
     from camlime.cli.console import stderr, stdout
     from camlime.cli.running import Request, explain_and_save
     from camlime.phantom import chest_ct_nodule
-    from camlime.saving import staged
     from camlime.scan import save_volume
 
     with stderr().busy("making the phantom", quiet=quiet):
         scan, center, _ = chest_ct_nodule(seed)
     r, a, s = (round(float(x), 1) for x in center)
-    with staged(output) as stage:
-        save_volume(stage / SCAN, scan.image[0].numpy().astype("int16"), scan.affine)
-    files = explain_and_save(
-        Request(
-            scan=output / SCAN,
-            bundle=chosen,
-            output=output,
-            place=Place(ras=(r, a, s)),
-            quiet=quiet,
-            settings={"seed": seed, "budget": options.passes(budget), "device": device},
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / SCAN
+        save_volume(made, scan.image[0].numpy().astype("int16"), scan.affine)
+        files = explain_and_save(
+            Request(
+                scan=made,
+                bundle=chosen,
+                output=output,
+                place=Place(ras=(r, a, s)),
+                quiet=quiet,
+                settings={"seed": seed, "budget": options.passes(budget), "device": device},
+                also=(made,),
+            )
         )
-    )
     printer = stdout()
     if quiet:
         printer.exactly(output / SCAN)

@@ -33,6 +33,14 @@ def explain(
         Path | None,
         typer.Option("--regions", metavar="LABELMAP", help="Anatomy to speak of; supervoxels if left out."),
     ] = None,
+    region_names: Annotated[
+        Path | None,
+        typer.Option("--region-names", metavar="JSON", help="Names by label number, for --regions."),
+    ] = None,
+    subdivide: Annotated[
+        int | None,
+        typer.Option("--subdivide", min=2, metavar="N", help="Cut the structures of --regions into N parts in all."),
+    ] = None,
     n_regions: Annotated[
         int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
     ] = None,
@@ -49,9 +57,13 @@ def explain(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
     ] = None,
+    window_mm: Annotated[
+        float | None,
+        typer.Option("--window-mm", metavar="MM", help="Occlusion: slide a cube of this edge; regions if left out."),
+    ] = None,
     evidence_budget: Annotated[
         int | None,
-        typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on the map; 0 for none."),
+        typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on all maps; 0 for none."),
     ] = None,
     plane: options.Plane = None,
     slices: options.SlicePart = None,
@@ -71,6 +83,10 @@ def explain(
     native_grid: Annotated[
         bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write report.html, a page to read and hand on.")
+    ] = False,
+    identified: options.Identified = False,
     trust_code: options.TrustCode = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -83,6 +99,8 @@ def explain(
     if regions is not None and n_regions is not None:
         raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
     slicing = Slicing(None if plane is None else plane.value, slices, slice_, n_explained)
+    if regions is None and (region_names is not None or subdivide is not None):
+        raise typer.BadParameter("--region-names and --subdivide are for the structures of --regions")
     check_scan(scan)
     check_writable(output)
     from camlime.cli.console import stderr
@@ -99,12 +117,16 @@ def explain(
             slicing=slicing,
             series=series,
             native_grid=native_grid,
+            report=report,
+            identified=identified,
             trust_code=trust_code,
             quiet=quiet,
             settings={
                 "methods": None if methods is None else [name.strip() for name in methods.split(",")],
                 "class_name": class_name,
                 "regions": regions,
+                "region_names": region_names,
+                "subdivide": subdivide,
                 "n_regions": n_regions,
                 "segmentations": segmentations,
                 "budget": options.passes(budget),
@@ -115,6 +137,7 @@ def explain(
                 "amp": amp,
                 "target_layer": target_layer,
                 "baseline": baseline,
+                "window_mm": window_mm,
                 "evidence_budget": evidence_budget,
             },
         )

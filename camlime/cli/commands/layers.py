@@ -82,16 +82,10 @@ def _blank_input(bundle: Bundle) -> Tensor:
     Raises:
         RequestError: it states none, or one with free sizes.
     """
-    import torch
-
-    from camlime.bundle.config import METADATA, BundleFolder
     from camlime.errors import RequestError
 
-    node: object = BundleFolder(bundle.root).read(METADATA)
-    for key in ("network_data_format", "inputs", "image", "spatial_shape"):
-        node = node.get(key) if isinstance(node, dict) else None
-    if not isinstance(node, list) or not all(isinstance(n, int) and n > 0 for n in node):
+    if not bundle.input_shape or None in bundle.input_shape:
         raise RequestError(
             f"the metadata of bundle '{bundle.name}' states no fixed input shape", hint="give a scan as well"
         )
-    return torch.zeros(bundle.input_channels, *node)
+    return bundle.empty_input()

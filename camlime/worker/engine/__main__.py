@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from camlime.current_folder import forget_current_folder
 from camlime.worker.engine.inbox import Inbox
 from camlime.worker.lines import Writer, claim_stdin, claim_stdout
 
@@ -19,6 +20,7 @@ FIRST_TO_GO = "800"
 def main() -> None:
     """Import, say so, and work until the worker is gone."""
     started = time.perf_counter()
+    forget_current_folder()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = Writer(claim_stdout())
     inbox = Inbox(claim_stdin())

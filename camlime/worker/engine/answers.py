@@ -10,7 +10,7 @@ from typing import Any
 from camlime.errors import RequestError
 from camlime.methods.case import Progress
 from camlime.pipeline import Listeners, explain, predict
-from camlime.saving import plain
+from camlime.record import plain
 from camlime.whatif import what_if
 from camlime.worker.engine.arrays import ArrayFolder, mask_array
 from camlime.worker.engine.describe import description

@@ -15,7 +15,7 @@ from camlime.bundle import Bundle, ModelInput, shipped_bundles
 from camlime.bundle.config import METADATA, BundleFolder
 from camlime.bundle.metadata import Metadata
 from camlime.errors import CamlimeError
-from camlime.pipeline import DEFAULT_METHODS
+from camlime.settings import DEFAULT_METHODS
 
 
 def devices() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from camlime.attribution import Attribution
 from camlime.overview.words import method_title, unit_of
 from camlime.pipeline import Prepared
-from camlime.saving import file_stem
+from camlime.record import file_stem
 from camlime.worker.engine.arrays import ArrayFolder
 from camlime.worker.engine.task import Task
 

@@ -17,7 +17,7 @@ from camlime.overview.words import (
     unit_of,
     verdict_in_words,
 )
-from camlime.saving import plain, record_of
+from camlime.record import plain, record_of
 from camlime.worker.engine.arrays import ArrayFolder
 
 Written = tuple[dict[str, Any], dict[str, Any] | None]

@@ -12,14 +12,17 @@ import numpy as np
 from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.evidence.meter import NAME as EVIDENCE
-from camlime.evidence.plan import default_budget
+from camlime.evidence.plan import TIMES_THE_MAPS_BUDGET, default_budget_of_all
 from camlime.methods.combine import RULES
 from camlime.methods.stopping import StoppingRule
-from camlime.pipeline import DEFAULT_BUDGET, DEFAULT_METHODS, checked_methods
+from camlime.settings import DEFAULT_BUDGET, DEFAULT_METHODS, checked_methods
 from camlime.worker.engine.warm import Speed
 
 CAM_PASSES = 3
 """One forward and one backward."""
+
+SAMPLED = frozenset({"lime", "fused", "occlusion"})
+"""Methods that may use the budget; occlusion stops where every region was covered once."""
 
 SCORING_BASELINES = 2
 
@@ -58,9 +61,9 @@ def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
     most = StoppingRule().most_passes if bound else int(budget)
     passes: dict[str, int] = {}
     for method in _with_parents(methods):
-        passes[method] = most if method in {"lime", "fused"} else CAM_PASSES
+        passes[method] = most if method in SAMPLED else CAM_PASSES
     evidence = settings.get("evidence_budget")
-    passes[EVIDENCE] = _evidence(methods, most) if evidence is None else int(evidence)
+    passes[EVIDENCE] = _evidence(methods, most, bound=bound) if evidence is None else int(evidence)
     return Plan(passes, bound)
 
 
@@ -69,16 +72,21 @@ def _with_parents(methods: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _evidence(methods: Sequence[str], budget: int) -> int:
+def _evidence(methods: Sequence[str], budget: int, *, bound: bool) -> int:
     lead = next((name for name in ("fused", "lime") if name in methods), methods[0])
-    sampled = lead in {"fused", "lime"}
-    like = Attribution(
-        lead,
+    maps = [_like(name, budget) for name in (lead, *(name for name in methods if name != lead))]
+    everything = default_budget_of_all(maps, SCORING_BASELINES)
+    return everything if bound else min(everything, TIMES_THE_MAPS_BUDGET * budget)
+
+
+def _like(method: str, budget: int) -> Attribution:
+    sampled = method in SAMPLED
+    return Attribution(
+        method,
         np.empty(0, dtype=np.float32),
         region_weights=np.empty(0) if sampled else None,
         forward_passes=budget if sampled else CAM_PASSES,
     )
-    return default_budget(like, SCORING_BASELINES)
 
 
 class Schedule:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from torch import nn
 from .augment import Augment
 from .probes import PROBES, probe
 from .study import Study
-from .training import Recipe, fit, log_odds, narrow, predict
+from .trainee import narrow
+from .training import Recipe, fit, log_odds, predict
 
 FINAL = "final"
 
@@ -33,6 +34,7 @@ class Plan:
         augment: the random views.
         recipe: how to train.
         seed: of the shipped network; fold k has ``seed + 1 + k``.
+        teachers: networks in eval mode that a training learns from, by its name (the fold left out, or ``final``).
     """
 
     study: Study
@@ -40,6 +42,7 @@ class Plan:
     augment: Augment
     recipe: Recipe
     seed: int
+    teachers: Mapping[str, Sequence[nn.Module]] = field(default_factory=dict)
 
 
 def train(plan: Plan, output_dir: str | Path, model_path: str | Path, workers: int = 1) -> None:
@@ -61,7 +64,7 @@ def train(plan: Plan, output_dir: str | Path, model_path: str | Path, workers: i
     logs: dict[str, list[dict]] = {}
     columns = {name: np.full(len(study.cases), np.nan) for name in ("log_odds", *PROBES)}
     shipped_state: dict[str, torch.Tensor] = {}
-    for name, log, answers, state in _run(plan, [*study.folds, FINAL], workers):
+    for name, log, answers, state in run_folds(plan, [*study.folds, FINAL], workers):
         logs[name] = log
         if name == FINAL:
             shipped_state = {key: torch.from_numpy(value) for key, value in state.items()}
@@ -93,7 +96,7 @@ def soft_target(study: Study, recipe: Recipe) -> np.ndarray:
     return (1 - recipe.score_weight) * study.target + recipe.score_weight * score
 
 
-def _run(plan: Plan, names: list[str], workers: int) -> Iterator[tuple]:
+def run_folds(plan: Plan, names: list[str], workers: int = 1) -> Iterator[tuple]:
     """Train each named network, here or in processes that inherit the data."""
     if workers == 1:
         _inherit(plan)
@@ -139,6 +142,7 @@ def _train_one(name: str) -> tuple[str, list[dict], dict[str, np.ndarray], dict[
         study.boxes,
         np.flatnonzero(held),
         keep,
+        _plan.teachers.get(name, ()),
     )
     answers = {}
     if name != FINAL:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from monai.losses import DiceCELoss
 from monai.utils import set_determinism
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from .augment import Augment
-from .data import CLASSES, Volumes
+from .data import Volumes
+from .objective import loss_function, mixed, taught
+from .trainee import Trainee, size_in_view
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Recipe:
         score_weight: how much of the class target is the reader's malignancy score (1 to 5 brought to 0 to 1).
         average_decay: of the exponential moving average of the weights, per step.
         warm_up: fraction of the steps before the peak.
+        fine_outline_weight: weight of a second, finer map of the nodule, read off the first stage.
+        size_in_view: the last two auxiliary targets are the size of the outline in each view, not of the nodule.
+        size_weight: weight of diameter and volume against each other auxiliary target.
+        outline_epochs: how many epochs at first teach the outline and the auxiliary targets, not the class.
+        mixup: largest share of another case of the batch in a view and its targets.
+        teacher_weight: how much of the class target is the mean answer of the teachers, where there are any.
     """
 
     epochs: int = 40
@@ -45,60 +51,12 @@ class Recipe:
     score_weight: float = 0.0
     average_decay: float = 0.99
     warm_up: float = 0.15
-
-
-class Trainee(nn.Module):
-    """The network with what only its training needs: further outputs behind the classes, and a map of the nodule.
-
-    The map is read off the second stage, whose cells are 4 x 4 x 2 voxels: the network has to know where the nodule
-    is and how far it reaches, which a few hundred labels alone teach poorly.
-
-    Attributes:
-        network: copy of the network whose last layer (``fc``) has further outputs.
-        outline: 1 x 1 x 1 convolution from the second stage to the map's logits.
-    """
-
-    def __init__(self, network: nn.Module, outputs: int):
-        super().__init__()
-        self.network = copy.deepcopy(network)
-        self.network.fc = nn.Linear(network.fc.in_features, len(CLASSES) + outputs)
-        self.outline = nn.Conv3d(network.layer2[-1].conv2.out_channels, 1, kernel_size=1)
-
-    def forward(self, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outputs ``(B, 2 + A)`` and the map's logits ``(B, 1, x, y, z)``, for boxes ``(B, 1, X, Y, Z)``."""
-        network = self.network
-        stage = network.layer2(network.layer1(network.act(network.bn1(network.conv1(boxes)))))
-        pooled = network.avgpool(network.layer4(network.layer3(stage)))
-        return network.fc(pooled.flatten(1)), self.outline(stage)
-
-
-def coarse(mask: torch.Tensor) -> torch.Tensor:
-    """Share of nodule around the centre of each cell of the second stage: voxels 4i, 4j, 2k of the box."""
-    return F.avg_pool3d(mask, kernel_size=(5, 5, 3), stride=(4, 4, 2), padding=(2, 2, 1), count_include_pad=False)
-
-
-def narrow(
-    network: nn.Module, trained: Mapping[str, torch.Tensor], slope: float = 1.0, intercept: float = 0.0
-) -> nn.Module:
-    """The network as it is shipped: auxiliary outputs cut off, calibration folded into the last layer.
-
-    The calibrated log-odds are ``slope * (z_malignant - z_benign) + intercept``.
-
-    Args:
-        network: the network to ship, untrained.
-        trained: weights of its trained copy, with further outputs in the last layer.
-        slope: of the calibration.
-        intercept: of the calibration.
-    """
-    shipped = copy.deepcopy(network)
-    state = {name: value.clone() for name, value in trained.items()}
-    difference = state["fc.weight"][1] - state["fc.weight"][0]
-    offset = state["fc.bias"][1] - state["fc.bias"][0]
-    # Half the log-odds on either side: the softmax is unchanged and both rows carry evidence.
-    state["fc.weight"] = slope * torch.stack([-difference / 2, difference / 2])
-    state["fc.bias"] = torch.stack([-(slope * offset + intercept) / 2, (slope * offset + intercept) / 2])
-    shipped.load_state_dict(state)
-    return shipped.eval()
+    fine_outline_weight: float = 0.0
+    size_in_view: bool = False
+    size_weight: float = 1.0
+    outline_epochs: int = 0
+    mixup: float = 0.0
+    teacher_weight: float = 0.7
 
 
 @torch.no_grad()
@@ -111,34 +69,6 @@ def predict(network: nn.Module, boxes: torch.Tensor, batch_size: int = 64) -> np
 def log_odds(outputs: np.ndarray) -> np.ndarray:
     """Log-odds of malignant against benign, ``(cases,)``."""
     return outputs[:, 1] - outputs[:, 0]
-
-
-def loss_function(
-    answer: tuple[torch.Tensor, torch.Tensor],
-    target: torch.Tensor,
-    auxiliary: torch.Tensor,
-    mask: torch.Tensor,
-    recipe: Recipe,
-) -> torch.Tensor:
-    """Cross-entropy of the class, smooth L1 of the auxiliary targets, Dice and cross-entropy of the map.
-
-    Args:
-        answer: the trainee's outputs ``(B, 2 + A)`` and map logits.
-        target: probability of malignant, ``(B,)``.
-        auxiliary: ``(B, A)``, standardised.
-        mask: the outline in the view, ``(B, 1, X, Y, Z)``.
-        recipe: weights.
-    """
-    outputs, outline = answer
-    loss = F.cross_entropy(outputs[:, : len(CLASSES)], torch.stack([1 - target, target], 1))
-    if recipe.auxiliary_weight > 0:
-        loss = loss + recipe.auxiliary_weight * F.smooth_l1_loss(outputs[:, len(CLASSES) :], auxiliary)
-    if recipe.outline_weight > 0:
-        loss = loss + recipe.outline_weight * OUTLINE_LOSS(outline, coarse(mask))
-    return loss
-
-
-OUTLINE_LOSS = DiceCELoss(sigmoid=True, batch=True)
 
 
 def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
@@ -166,6 +96,7 @@ def fit(
     boxes: torch.Tensor,
     validation: np.ndarray,
     log: Callable[[dict], None],
+    teachers: Sequence[nn.Module] = (),
 ) -> nn.Module:
     """Train the network; the last averaged weights are kept, so nothing is chosen on the validation cases.
 
@@ -182,13 +113,14 @@ def fit(
         boxes: all cases as inference sees them, to log the AUC of ``validation`` every fifth epoch.
         validation: indices; may be empty.
         log: called with one row an epoch.
+        teachers: networks in eval mode that are asked about each view, see ``Recipe.teacher_weight``.
 
     Returns:
         The network with averaged weights and further outputs, in eval mode.
     """
     set_determinism(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = Trainee(network, auxiliary.shape[1])
+    model = Trainee(network, auxiliary.shape[1], fine=recipe.fine_outline_weight > 0)
     for module in model.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -211,10 +143,18 @@ def fit(
         order = cases[torch.randperm(len(cases), generator=generator)]
         # The rest of a pass that does not fill a batch is left out: other cases each time.
         for index in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
-            views = augment(volumes, index, generator)
+            views, goal, extra = augment(volumes, index, generator), targets[index], auxiliaries[index]
+            if teachers:
+                goal = taught(goal, views[:, :1], teachers, recipe.teacher_weight)
+            if recipe.size_in_view:
+                extra = torch.cat([extra[:, :-2], size_in_view(views[:, 1:])], 1)
+            if recipe.mixup > 0:
+                share = recipe.mixup * torch.rand(len(index), generator=generator)
+                partner = torch.randperm(len(index), generator=generator)
+                views, goal, extra = mixed(share, partner, views, goal, extra)
             image, mask = views[:, :1], views[:, 1:]
             answer = model(image.contiguous(memory_format=torch.channels_last_3d))
-            loss = loss_function(answer, targets[index], auxiliaries[index], mask, recipe)
+            loss = loss_function(answer, goal, extra, mask, recipe, float(epoch >= recipe.outline_epochs))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -1,0 +1,112 @@
+"""The section 'Answer': what the model says, and whether the map may be believed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from SlicerXAILib.controls import embolden, fill_selector, fill_table, set_bar
+from SlicerXAILib.scene_nodes import SceneExplanation
+from SlicerXAILib.words import badge, percent
+
+_BADGE_COLOURS = {True: "#1b7f4d", False: "#b3261e", None: "#6b6b6b"}
+
+
+class AnswerPanel:
+    """Prediction, verdict and warnings of one explanation.
+
+    Args:
+        ui: the panel's controls.
+        show_chart: shows a plot chart node in the layout.
+    """
+
+    def __init__(self, ui: Any, show_chart: Callable[[Any], None] | None = None) -> None:
+        self._ui = ui
+        self._show_chart = show_chart or _show_in_layout
+        self._explanation: SceneExplanation | None = None
+        ui.chartButton.connect("clicked()", self._chart)
+        ui.strongestButton.connect("clicked()", self._strongest)
+        self.show(None)
+
+    def predict(self, prediction: Mapping[str, Any], explained_class: str) -> None:
+        """Show a prediction before there is a map."""
+        names = sorted(prediction["probabilities"], key=lambda name: -prediction["probabilities"][name])
+        table = self._ui.predictionTable
+        fill_table(table, [_("Class"), _("Probability")], [[name, ""] for name in names])
+        for row, name in enumerate(names):
+            probability = float(prediction["probabilities"][name])
+            set_bar(table, row, 1, probability, percent(probability))
+            if name == explained_class:
+                embolden(table.item(row, 0))
+        table.resizeColumnToContents(0)
+
+    def show(self, explanation: SceneExplanation | None) -> None:
+        """Show what an explanation says; an empty page for none."""
+        self._explanation = explanation
+        summary = {} if explanation is None else explanation.summary
+        if summary:
+            self.predict(summary["prediction"], summary["explained_class"])
+        elif explanation is None:
+            fill_table(self._ui.predictionTable, [], [])
+        self._verdict(summary)
+        self._ui.warningsLabel.text = _warnings(summary)
+        self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
+        self._ui.chartButton.enabled = explanation is not None and explanation.chart() is not None
+        self._ui.strongestButton.enabled = bool(summary)
+
+    def _verdict(self, summary: Mapping[str, Any]) -> None:
+        ui = self._ui
+        evidence = summary.get("evidence", {}).get(summary.get("lead", ""))
+        ui.badgeLabel.visible = bool(summary)
+        supported = None if evidence is None else evidence.get("supported")
+        ui.badgeLabel.text = badge(supported)
+        colour = _BADGE_COLOURS[supported]
+        ui.badgeLabel.styleSheet = f"background-color: {colour}; color: white; padding: 3px; font-weight: bold;"
+        agreement = summary.get("agreement")
+        ui.agreementLabel.text = "" if not agreement else agreement["badge"]
+        words = [] if not summary else [_explained(supported)]
+        words += _sentences(evidence) + ([] if not agreement else [agreement["in_words"]])
+        ui.verdictLabel.text = " ".join(words)
+
+    def _chart(self) -> None:
+        if self._explanation is not None and self._explanation.alive:
+            chart = self._explanation.chart()
+            if chart is not None:
+                self._show_chart(chart)
+
+    def _strongest(self) -> None:
+        if self._explanation is not None and self._explanation.alive:
+            self._explanation.jump_to_strongest()
+
+
+def fill_explanations(selector: Any, explanations: list[SceneExplanation], shown: SceneExplanation | None) -> None:
+    """List explanations by their titles, the newest first."""
+    entries = [(one.hub.GetID(), one.title) for one in reversed(explanations)]
+    fill_selector(selector, entries, "" if shown is None else shown.hub.GetID())
+
+
+def _sentences(evidence: Mapping[str, Any] | None) -> list[str]:
+    words = [] if evidence is None else evidence.get("in_words") or []
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _explained(supported: bool | None) -> str:
+    if supported is None:
+        return _("Whether the model uses what this map shows was not tested.")
+    if supported:
+        return _("The model uses what this map shows.")
+    return _("The model does not use what this map shows: do not rely on it, however plausible it looks.")
+
+
+def _warnings(summary: Mapping[str, Any]) -> str:
+    warnings = list(summary.get("warnings", ()))
+    if summary and not summary.get("complete", True):
+        warnings.insert(0, _("It was cancelled: the maps are those made until then."))
+    return "\n".join(warnings)
+
+
+def _show_in_layout(chart: Any) -> None:
+    slicer.modules.plots.logic().ShowChartInLayout(chart)

@@ -1,0 +1,151 @@
+"""The nodes of an explanation, made or updated in place from what the engine said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LEVELS
+from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, tables
+from SlicerXAILib.colours import add_colours, add_level_colours
+from SlicerXAILib.result import MapData, Result
+
+_LEVELS = {"evidence": EVIDENCE_LEVELS, "agreement": AGREEMENT_LEVELS}
+_SEGMENTATIONS = {"evidence": "Evidence", "agreement": "Agreement"}
+
+
+def _have(hub_node: Any, role: str, make: Callable[[], Any]) -> Any:
+    """The node in this role; made, and put into the explanation's folder, if there is none."""
+    node = hub_node.GetNodeReference(role)
+    if node is None:
+        node = make()
+        _take_in(hub_node, role, node)
+    return node
+
+
+def _take_in(hub_node: Any, role: str, node: Any) -> None:
+    hub.own(hub_node, role, node)
+    item = folder.find_folder(hub_node.GetScene(), hub_node.GetAttribute(folder.MARK))
+    if item is not None:
+        folder.put(node, item)
+
+
+def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> None:
+    """A map and its deviation as volumes.
+
+    Args:
+        hub_node: the explanation's hub.
+        told: the map.
+        affine_ras: 4x4, voxel index to RAS mm in the input's own frame at the time of the explanation.
+    """
+    scene = hub_node.GetScene()
+    if hub_node.GetNodeReference("colours.signed") is None:
+        for kind in ("signed", "for", "spread"):
+            hub.own(hub_node, f"colours.{kind}", add_colours(scene, kind))
+    known = hub.read(hub_node, "maps", {})
+    hub.write(hub_node, "maps", {**known, told.key: (told.title, told.unit)})
+    for key, name, values, limit in (
+        (told.key, told.title, told.values, told.limit),
+        (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit),
+    ):
+        if values is None:
+            hub.disown(hub_node, f"map.{key}")
+            continue
+        node = _have(hub_node, f"map.{key}", partial(heat_map.add_map, scene, name))
+        heat_map.set_voxels(node, values.astype(np.float32, copy=False), affine_ras)
+        heat_map.scale(node, values, limit)
+        frame.place(hub_node, node, fresh=True)
+
+
+def put_levels(hub_node: Any, result: Result) -> dict[str, float]:
+    """Segments, and the agreement as a label map.
+
+    Returns:
+        Volume in ml of each level that occurs, by its key.
+    """
+    scene, volumes = hub_node.GetScene(), {}
+    for which, levels in _LEVELS.items():
+        labels = result.levels.get(which)
+        if labels is None:
+            hub.disown(hub_node, f"segments.{which}")
+            continue
+        make = partial(segments.add_segmentation, scene, _SEGMENTATIONS[which])
+        node = _have(hub_node, f"segments.{which}", make)
+        segments.set_levels(node, labels, levels, result.affine_ras)
+        frame.place(hub_node, node, fresh=True)
+        volumes.update(segments.volumes_ml(labels, levels, result.affine_ras))
+    _put_agreement(hub_node, result)
+    return volumes
+
+
+def _put_agreement(hub_node: Any, result: Result) -> None:
+    labels = result.levels.get("agreement")
+    if labels is None:
+        hub.disown(hub_node, "map.agreement")
+        return
+    scene = hub_node.GetScene()
+    if hub_node.GetNodeReference("colours.agreement") is None:
+        hub.own(hub_node, "colours.agreement", add_level_colours(scene, AGREEMENT_LEVELS, "Agreement"))
+    colour_node = hub_node.GetNodeReference("colours.agreement")
+    make = partial(heat_map.add_label_map, scene, "Agreement of Grad-CAM and LIME", colour_node)
+    node = _have(hub_node, "map.agreement", make)
+    heat_map.set_voxels(node, labels, result.affine_ras)
+    frame.place(hub_node, node, fresh=True)
+
+
+def put_tables(hub_node: Any, result: Result, volumes: Mapping[str, float]) -> None:
+    """Prediction, regions and segments as tables; ``volumes`` in ml by level key."""
+    filled = {
+        "prediction": ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction)),
+        "regions": ("Regions", tables.REGION_COLUMNS, tables.region_rows(result.region_table)),
+        "segments": ("Segments", tables.SEGMENT_COLUMNS, tables.segment_rows(volumes)),
+    }
+    for which, (name, columns, rows) in filled.items():
+        node = _have(hub_node, f"table.{which}", partial(tables.add_table, hub_node.GetScene(), name))
+        tables.fill(node, columns, rows)
+
+
+def put_curves(hub_node: Any, result: Result) -> None:
+    """The removal curves of the map to show first, with its first baseline; in place of earlier ones."""
+    for role in [role for role in hub.roles(hub_node) if role.startswith("curves.")]:
+        hub.disown(hub_node, role)
+    found = result.evidence.get(result.lead, {}).get("baselines") or {}
+    if found:
+        baseline, curves = next(iter(found.items()))
+        name = f"{result.maps[result.lead].title}: removal, baseline {baseline}"
+        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, result.explained_class, curves)
+        for role, node in nodes.items():
+            _take_in(hub_node, f"curves.{role}", node)
+
+
+def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
+    """What :attr:`SlicerXAILib.scene_nodes.SceneExplanation.summary` keeps; ``volumes`` in ml by level key."""
+    evidence = {
+        key: {name: found[name] for name in ("supported", "verdict", "in_words")}
+        for key, found in result.evidence.items()
+    }
+    return {
+        "explained_class": result.explained_class,
+        "prediction": dict(result.prediction),
+        "lead": result.lead,
+        "complete": result.complete,
+        "agreement": dict(result.agreement) if result.agreement else None,
+        "evidence": evidence,
+        "warnings": list(result.warnings),
+        "strongest_point_ras": list(result.strongest_point_ras),
+        "legend": [
+            {
+                "key": level.key,
+                "name": level.name,
+                "meaning": level.meaning,
+                "colour": list(level.colour),
+                "volume_ml": volumes[level.key],
+            }
+            for level in LEVELS
+            if level.key in volumes
+        ],
+        "provenance": dict(result.provenance),
+    }

@@ -1,0 +1,287 @@
+"""One run of an explanation: from the case to nodes in the scene, slice by slice for a range of slices."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SlicerXAILib.case import Case
+from SlicerXAILib.engine import Engine
+from SlicerXAILib.inputs import Plane, ScanFiles
+from SlicerXAILib.label_maps import label_map, save_label_map
+from SlicerXAILib.problems import InputError, Problem
+from SlicerXAILib.result import Preview, Result
+from SlicerXAILib.scene_nodes import SceneExplanation
+from SlicerXAILib.session import Event
+from SlicerXAILib.signals import Signal
+
+REQUEST_ATTRIBUTE = "SlicerXAI.request"
+"""Attribute of an explanation's hub: the request by which the worker still knows it."""
+
+
+class Run:
+    """Runs one case at a time.
+
+    Args:
+        engine: who does the work.
+        scans: hands volumes over.
+        folder: for the arrays of each run.
+        begin: makes an explanation in the scene.
+
+    Attributes:
+        progressed: signal, an event ``progress``.
+        predicted: signal, the prediction and the explained class.
+        shown: signal, :class:`SceneExplanation`: it came into the scene or was updated.
+        finished: signal, whether it was complete: nothing runs any more.
+        failed: signal, :class:`Problem`; ``finished`` follows.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        scans: ScanFiles,
+        folder: Path,
+        begin: Callable[[Any, str], SceneExplanation] = SceneExplanation.begin,
+    ) -> None:
+        self._engine = engine
+        self._scans = scans
+        self._folder = folder
+        self._begin = begin
+        self._case: Case | None = None
+        self._left: list[Plane | None] = []
+        self._plane: Plane | None = None
+        self._request: str | None = None
+        self._explanation: SceneExplanation | None = None
+        self._turn = 0
+        self._count = 0
+        self._newest: dict[str, int] = {}
+        self._arrays: Path | None = None
+        self.progressed = Signal()
+        self.predicted = Signal()
+        self.shown = Signal()
+        self.finished = Signal()
+        self.failed = Signal()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is work under way."""
+        return self._case is not None
+
+    def start(self, case: Case) -> None:
+        """Begin; returns at once.
+
+        Raises:
+            InputError: the volume or the regions cannot be handed over.
+        """
+        self._engine.drop_estimate()
+        self._case, self._left = case, list(case.planes)
+        try:
+            self._next()
+        except InputError:
+            self._end()
+            raise
+
+    def cancel(self) -> None:
+        """Ask for the end; what is there is kept, and :attr:`finished` says when it is over."""
+        if self._case is None:
+            return
+        self._left = []
+        if self._request is None:  # the volume is still being written
+            self._finish(False)
+        else:
+            self._engine.session.cancel(self._request)
+
+    def abandon(self) -> None:
+        """Stop at once and hear no more of it: the scene is closed, or its nodes are gone."""
+        if self._request is not None:
+            self._engine.session.forget(self._request)
+        if self._case is not None:
+            self._finish(False)
+
+    def _next(self) -> None:
+        case, plane = self._case, self._left.pop(0)
+        assert case is not None
+        self._plane, self._explanation, self._request = plane, None, None
+        self._turn += 1
+        turn = self._turn
+        folder = self._arrays = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
+        regions = None
+        if case.regions is not None:
+            labels, names = label_map(case.regions, case.volume, plane)
+            path = Path(tempfile.mkdtemp(prefix="regions-", dir=self._folder)) / "regions.seg.nrrd"
+            regions = save_label_map(path, labels, names, case.volume, plane)
+        job = self._scans.job(case.volume, plane, case.bundle.input_channels)
+
+        def ask(scan: Mapping[str, Any]) -> None:
+            if turn == self._turn:
+                self._ask(scan, folder, regions)
+
+        def fail(error: Exception) -> None:
+            if turn == self._turn:
+                self._fail(
+                    Problem(
+                        _("The volume cannot be handed to the engine: {reason}").format(reason=error),
+                        _("Is the disk full?"),
+                    )
+                )
+
+        self._engine.session.background.run(job.write, ask, fail)
+
+    def _ask(self, scan: Mapping[str, Any], folder: Path, regions: Path | None) -> None:
+        case = self._case
+        assert case is not None
+        try:
+            self._request = self._engine.session.ask(
+                "explain",
+                self._hear,
+                scan=scan,
+                folder=str(folder),
+                class_name=case.class_name or None,
+                quality=case.quality,
+                regions=None if regions is None else str(regions),
+                **case.fields(),
+            )
+        except (OSError, RuntimeError) as error:
+            self._fail(Problem(str(error), _("See 'Set-up' below."), kind="engine"))
+
+    def _hear(self, event: Event) -> None:
+        try:
+            self._handle(event)
+        except Exception as error:  # the panel must not be left waiting for a run that cannot end
+            self._give_up(error)
+
+    def _handle(self, event: Event) -> None:
+        kind = event["event"]
+        if not self._still_wanted():
+            self.abandon()
+        elif kind == "progress":
+            self.progressed.emit(event)
+        elif kind == "prediction":
+            self._start_showing(event)
+        elif kind == "preview":
+            self._update(event)
+        elif kind == "result":
+            self._complete(event)
+        elif kind == "cancelled":
+            if event["kept"] == "result":
+                self._complete(event["result"] | {"id": event["id"]})
+            else:
+                self._finish(False)
+        elif kind == "error":
+            self._fail(Problem.from_event(event))
+
+    def _still_wanted(self) -> bool:
+        """Whether the user has deleted neither the volume nor what is shown of it."""
+        case = self._case
+        if case is None or case.volume.GetScene() is None:
+            return False
+        return self._explanation is None or self._explanation.alive
+
+    def _start_showing(self, event: Event) -> None:
+        assert self._case is not None
+        self.predicted.emit(event["prediction"], event["explained_class"])
+        self._explanation = self._begin(self._case.volume, self._title(event["explained_class"]))
+        self.shown.emit(self._explanation)
+
+    def _title(self, explained_class: str) -> str:
+        assert self._case is not None
+        title = _("Why {class_name}?").format(class_name=explained_class)
+        if len(self._case.planes) > 1 and self._plane is not None:
+            title = _("{title} Slice {index}").format(title=title, index=self._plane.index)
+        return title
+
+    def _update(self, event: Event) -> None:
+        """Read a preview in the background and show it, unless something newer came meanwhile."""
+        turn, method = self._turn, event["method"]
+        self._count += 1
+        number = self._newest[method] = self._count
+
+        def put(preview: Preview) -> None:
+            if turn != self._turn or number != self._newest[method] or self._explanation is None:
+                return
+            if not self._still_wanted():
+                self.abandon()
+                return
+            try:
+                self._explanation.update(preview)
+                self.shown.emit(self._explanation)
+            except Exception as error:  # as in _hear
+                self._give_up(error)
+
+        def skip(error: Exception) -> None:
+            logging.warning("SlicerXAI: a preview was not shown: %s", error)
+
+        self._engine.session.background.run(lambda: Preview.from_event(event), put, skip)
+
+    def _complete(self, event: Event) -> None:
+        turn = self._turn
+
+        def put(result: Result) -> None:
+            if turn != self._turn:
+                return
+            if not self._still_wanted():
+                self.abandon()
+                return
+            try:
+                self._put(result, str(event["id"]))
+            except Exception as error:  # as in _hear
+                self._give_up(error)
+
+        def fail(error: Exception) -> None:
+            if turn == self._turn:
+                self._fail(Problem(_("The result cannot be read: {reason}").format(reason=error), kind="defect"))
+
+        self._engine.session.background.run(lambda: Result.from_event(event), put, fail)
+
+    def _put(self, result: Result, request: str) -> None:
+        assert self._case is not None
+        if self._explanation is None:
+            self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
+        self._explanation.complete(result)
+        if self._arrays is not None:
+            shutil.rmtree(self._arrays, ignore_errors=True)  # all of it is in the scene now
+        self._explanation.hub.SetAttribute(REQUEST_ATTRIBUTE, request)
+        self.shown.emit(self._explanation)
+        if self._left:
+            try:
+                self._next()
+            except InputError as error:
+                self._fail(error.problem)
+        else:
+            self._finish(result.complete)
+
+    def _give_up(self, error: Exception) -> None:
+        """A defect of the module itself."""
+        logging.exception("SlicerXAI")
+        if self._request is not None:
+            self._engine.session.forget(self._request)
+        self._fail(
+            Problem(
+                _("The result cannot be shown: {reason}").format(reason=error),
+                _("This is a defect of SlicerXAI: please report it with the details."),
+                traceback.format_exc(),
+                kind="defect",
+            )
+        )
+
+    def _fail(self, problem: Problem) -> None:
+        self.failed.emit(problem)
+        self._finish(False)
+
+    def _finish(self, complete: bool) -> None:
+        explanation = self._explanation
+        if explanation is not None and explanation.alive and not explanation.choices():
+            explanation.remove()  # it ended before there was a map to keep
+        self._end()
+        self.finished.emit(complete)
+
+    def _end(self) -> None:
+        self._turn += 1  # whoever is still under way is not heard any more
+        self._case, self._left, self._request, self._explanation = None, [], None, None

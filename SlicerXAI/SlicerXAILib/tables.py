@@ -1,0 +1,74 @@
+"""Tables of an explanation: the prediction, the regions and the segments, as table nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import NormalDist
+from typing import Any
+
+import vtk
+
+from camlime.levels import CONFIDENCE, LEVELS
+
+PREDICTION_COLUMNS = ("Class", "Probability")
+REGION_COLUMNS = ("Region", "Weight", "Low", "High", "Volume (ml)", "R", "A", "S", "ID")
+SEGMENT_COLUMNS = ("Segment", "Volume (ml)", "Meaning")
+
+
+def add_table(scene: Any, name: str) -> Any:
+    """An empty table node that cannot be edited by mistake."""
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    node.SetLocked(True)
+    return node
+
+
+def fill(node: Any, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Replace a table's content; the first row decides whether a column holds text, whole numbers or other numbers.
+
+    A number that is not known (``None``) is NaN.
+    """
+    rows = [list(row) for row in rows]
+    modifying = node.StartModify()
+    node.RemoveAllColumns()
+    for i, name in enumerate(columns):
+        cells = [row[i] for row in rows]
+        column = _column(cells[0] if cells else "")
+        column.SetName(name)
+        for cell in cells:
+            column.InsertNextValue(float("nan") if cell is None else cell)
+        node.AddColumn(column)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.EndModify(modifying)
+
+
+def _column(first: Any) -> Any:
+    if isinstance(first, str):
+        return vtk.vtkStringArray()
+    return vtk.vtkIntArray() if isinstance(first, int) else vtk.vtkDoubleArray()
+
+
+def prediction_rows(prediction: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Class and probability, the most probable first."""
+    return sorted(prediction["probabilities"].items(), key=lambda row: -row[1])
+
+
+def region_rows(table: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Rows for :data:`REGION_COLUMNS`: the strongest first, with the weight's 95 % interval where its error is known.
+
+    The centre is in RAS mm of the input's own frame; ID is the label in the region map.
+    """
+    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    rows = []
+    for region in table:
+        weight, error = region.get("weight"), region.get("standard_error")
+        known = weight is not None and error is not None
+        low, high = (weight - reach * error, weight + reach * error) if known else (None, None)
+        name = str(region["name"] or f"Region {region['id']}")
+        centre = [float(x) for x in region["centre_ras_mm"]]
+        rows.append((name, weight, low, high, float(region["volume_ml"]), *centre, int(region["id"])))
+    return sorted(rows, key=lambda row: -abs(row[1] or 0.0))
+
+
+def segment_rows(volumes_ml: Mapping[str, float]) -> list[tuple[str, float, str]]:
+    """Name, ml and meaning of each level that occurs."""
+    return [(level.name, volumes_ml[level.key], level.meaning) for level in LEVELS if level.key in volumes_ml]

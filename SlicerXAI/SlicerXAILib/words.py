@@ -1,0 +1,124 @@
+"""The words that the panel puts on what the worker names: stages, qualities, times, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slicer.i18n import tr as _
+
+
+def quality_title(quality: str) -> str:
+    """A quality's name on screens."""
+    return {
+        "quick": _("Quick"),
+        "standard": _("Standard"),
+        "thorough": _("Thorough"),
+        "until_certain": _("Until certain"),
+    }[quality]
+
+
+def quality_meaning(quality: str) -> str:
+    """What one gets for the time, in a sentence."""
+    return {
+        "quick": _("A first look: fewer masked images, and no verdict on the map."),
+        "standard": _("The bundle's own settings, with a verdict on the map."),
+        "thorough": _("Four times the masked images over twice the segmentations."),
+        "until_certain": _("Goes on until the strongest regions are told apart, or a bound is reached."),
+    }[quality]
+
+
+def quality_entry(quality: str, expected: Mapping[str, Any] | None) -> str:
+    """An entry of the quality selector, with the time that it is expected to take, where that is known."""
+    if not expected or expected.get("seconds") is None:
+        return quality_title(quality)
+    time = duration(float(expected["seconds"]))
+    if expected.get("at_most"):
+        return _("{quality} (at most {time})").format(quality=quality_title(quality), time=time)
+    return _("{quality} (about {time})").format(quality=quality_title(quality), time=time)
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 1.5:
+        return _("1 s")
+    if seconds < 90:
+        return _("{seconds} s").format(seconds=round(seconds))
+    if seconds < 5400:
+        return _("{minutes} min").format(minutes=round(seconds / 60))
+    return _("{hours} h").format(hours=round(seconds / 3600, 1))
+
+
+def stage_title(stage: str) -> str:
+    """What is being done; a stage without words of its own is shown as the worker names it."""
+    return {
+        "starting": _("Starting the engine"),
+        "loading": _("Loading the bundle"),
+        "reading": _("Reading the volume"),
+        "preparing": _("Preparing the input"),
+        "measuring": _("Measuring the speed"),
+        "regions": _("Finding regions"),
+        "gradcam": _("Grad-CAM"),
+        "lime": _("LIME"),
+        "fused": _("Fused"),
+        "evidence": _("Testing the map on the model"),
+        "writing": _("Writing"),
+    }.get(stage, stage)
+
+
+def progress_text(event: Mapping[str, Any]) -> str:
+    """The line below the progress bar, from an event ``progress``."""
+    title = stage_title(str(event.get("stage", "")))
+    left = event.get("seconds_left")
+    if left is None:
+        return _("{stage} ...").format(stage=title)
+    return _("{stage}: {time} left").format(stage=title, time=duration(float(left)))
+
+
+def percent(probability: float) -> str:
+    """A probability; never 100 % or 0 % for what is not."""
+    if 0.999 < probability < 1:
+        return "> 99.9 %"
+    if 0 < probability < 0.001:
+        return "< 0.1 %"
+    return f"{100 * probability:.1f} %"
+
+
+def difference(before: float, after: float) -> str:
+    """The change of a probability, in percentage points, with its sign."""
+    return _("{points:+.1f} points").format(points=100 * (after - before))
+
+
+def memory(size: float | None) -> str:
+    """Bytes in GB; empty if they are not known."""
+    return "" if size is None else f"{size / 1e9:.0f} GB"
+
+
+def device_entry(device: Mapping[str, Any]) -> str:
+    """An entry of the device selector: the name and its memory."""
+    title = str(device.get("title") or device["name"])
+    size = memory(device.get("memory_bytes"))
+    return f"{title}, {size}" if size else title
+
+
+def badge(supported: bool | None) -> str:
+    """The verdict on a map in one or two words."""
+    if supported is None:
+        return _("NOT JUDGED")
+    return _("SUPPORTED") if supported else _("NOT SUPPORTED")
+
+
+def baseline_title(baseline: str, kept: str) -> str:
+    """A row of the what-if table."""
+    if kept == "part":
+        return _("only this part, the rest {baseline}").format(baseline=_filling(baseline))
+    return _("without it, {baseline} in its place").format(baseline=_filling(baseline))
+
+
+def _filling(baseline: str) -> str:
+    return {
+        "constant": _("the bundle's constant value"),
+        "mean": _("the mean"),
+        "median": _("the median"),
+        "blur": _("a blurred image"),
+    }.get(baseline, baseline)

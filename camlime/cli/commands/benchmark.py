@@ -1,0 +1,137 @@
+"""``camlime benchmark``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camlime.cli import options
+from camlime.cli.places import check_writable
+from camlime.cli.reporting import reported
+
+if TYPE_CHECKING:
+    from camlime.benchmark.run import Step
+
+SOME_FAILED = 1
+"""Exit code where some cases could not be done; the results of the others are written."""
+
+
+@reported
+def benchmark(
+    ctx: typer.Context,
+    bundle: options.BundleName,
+    cases: Annotated[Path, typer.Option("--cases", metavar="CSV", help="Table with case, patient, image; mask, ...")],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="A,B,...", help="Names or groups: ours, peers, controls, wrong.")
+    ] = "ours,peers,controls",
+    budgets: Annotated[str, typer.Option("--budgets", metavar="N,N,...", help="Passes for each map.")] = "64,128,1024",
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,N,...", help="Of the methods that have one.")] = "0",
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, metavar="N", help="Passes of the long run for errors; 0 for none.")
+    ] = 0,
+    jitter_mm: Annotated[
+        float,
+        typer.Option("--jitter-mm", min=0, metavar="MM", help="Move each point, so that the centre does not win."),
+    ] = 0.0,
+    n_regions: Annotated[
+        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
+    ] = None,
+    segmentations: Annotated[
+        int, typer.Option("--segmentations", min=1, metavar="N", help="Supervoxel grids to average over.")
+    ] = 1,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
+    ] = None,
+    target_layer: Annotated[
+        str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
+    ] = None,
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="NAME", help="The method that the others are tested against.")
+    ] = "fused",
+    margin: Annotated[
+        float, typer.Option("--margin", min=0, metavar="X", help="Of non-inferiority: share of the parent's mean.")
+    ] = 0.05,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; this machine if left out.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, metavar="N", help="Processes here; one a core; 0: no cluster.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass.")] = 16,
+    device: options.Device = "auto",
+    trust_code: options.TrustCode = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compare methods on a cohort: tables, figures and a page. Goes on where an earlier run stopped."""
+    check_writable(output)
+    from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark
+    from camlime.classifier import select_device
+    from camlime.cli.console import stderr, stdout
+
+    select_device(device)
+    cohort = read_cohort(cases)
+    names, left_out = chosen(_listed(methods))
+    for name, why in left_out.items():
+        stderr().line(("left out: ", "yellow"), (f"{name}: {why}", ""))
+    summary = run_benchmark(
+        cohort,
+        BenchmarkSettings(
+            bundle=bundle,
+            methods=names,
+            budgets=_numbers(budgets, "--budgets"),
+            seeds=_numbers(seeds, "--seeds"),
+            limit=limit,
+            jitter_mm=jitter_mm,
+            n_regions=n_regions,
+            segmentations=segmentations,
+            baseline=baseline,
+            target_layer=target_layer,
+            batch_size=batch_size,
+            device=device,
+            trust_code=trust_code,
+        ),
+        output,
+        scheduler=scheduler,
+        workers=workers,
+        reference=reference,
+        margin=margin,
+        left_out=left_out,
+        on_step=_ignored if quiet else _said,
+    )
+    printer = stdout()
+    for one in summary["cohort"]["skipped"]:
+        stderr().line(("skipped: ", "yellow"), (f"{one['method']} in {one['cases']} case(s): {one['why']}", ""))
+    printer.exactly(*[output / name for name in ("index.html", "summary.json", "results.csv", "comparisons.csv")])
+    failed = summary["cohort"]["failed"]
+    if failed:
+        stderr().line(("error: ", "bold red"), (f"{len(failed)} of {len(cohort)} cases could not be done", "red"))
+        raise typer.Exit(SOME_FAILED)
+
+
+def _said(step: Step) -> None:
+    from camlime.cli.console import stderr
+
+    if step.failure:
+        stderr().line((f"{step.done} of {step.total}  {step.case}: ", ""), (step.failure, "red"))
+    else:
+        note = "  (from an earlier run)" if step.kept else ""
+        stderr().line((f"{step.done} of {step.total}  {step.case}", ""), (note, "dim"))
+
+
+def _ignored(step: Step) -> None:
+    """Say nothing."""
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in _listed(text))
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: give whole numbers, with commas between them") from None

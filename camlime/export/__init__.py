@@ -1,0 +1,1 @@
+"""An explanation handed on in other formats: one sub-package a format."""

@@ -1,0 +1,179 @@
+"""The page: template, style, script and data in one file, under a content security policy of their hashes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from camlime.errors import OutputError, RequestError
+from camlime.explanation import Explanation
+from camlime.overview.colours import evidence_colours
+from camlime.overview.words import clean, method_title
+from camlime.report import content
+from camlime.report.niivue import Viewer, installed_viewer
+from camlime.report.picture import static_picture
+from camlime.report.volumes import Volume, Volumes, page_volumes
+from camlime.scan import Scan
+from camlime.staging import staged
+
+_STEPS = 9
+"""Colours of each arm that the viewer interpolates between."""
+
+
+def write_report(
+    explanation: Explanation, path: str | Path, *, scan: Scan | None = None, identified: bool = False
+) -> Path:
+    """Write an explanation as one HTML page that opens from disk and asks nothing of a network.
+
+    The maps are shown in NiiVue, taken from the installed package ``ipyniivue`` (extra ``report``); without it the page
+    has the still pictures only, and says so.
+
+    Args:
+        explanation: what to show; needs at least one map.
+        path: the HTML file; its folder is made if it is not there, and a file of that name replaced.
+        scan: the scan that was explained, to be shown around what the network saw.
+        identified: also show the scan's file name and series UID, and the regions' file name, which may name a patient.
+
+    Returns:
+        The path.
+
+    Raises:
+        RequestError: there is no map, or the scan is another one.
+        OutputError: it cannot be written; nothing is left behind.
+
+    Example:
+        >>> write_report(camlime.Explanation.load("explanation"), "explanation/report.html")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if explanation.best is None:
+        raise RequestError("the explanation holds no map to show", hint="explain the scan again")
+    text = render(explanation, scan=scan, identified=identified, viewer=installed_viewer())
+    try:
+        with staged(path.parent) as stage:
+            (stage / path.name).write_text(text, encoding="utf-8", newline="\n")
+    except OutputError as error:
+        raise OutputError(error.message, hint="give a place that you may write to, with space left") from error
+    return path
+
+
+def render(explanation: Explanation, *, scan: Scan | None, identified: bool, viewer: Viewer | None) -> str:
+    """The page's text; see :func:`write_report`.
+
+    Args:
+        explanation: what to show.
+        scan: shown around what the network saw.
+        identified: also show names of files.
+        viewer: NiiVue; ``None`` for still pictures only.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    volumes = page_volumes(explanation, scan)
+    environment = Environment(
+        loader=PackageLoader("camlime.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = _text("report.css")
+    scripts = [] if viewer is None else [viewer.script, _text("viewer.js")]
+    rows, more_classes = content.classes(explanation)
+    regions, more_regions = content.regions(explanation, volumes.frame, picture=not volumes.in_patient)
+    bundle = explanation.provenance.get("bundle", {}) or {}
+    return environment.get_template("report.html.jinja").render(
+        policy=_policy(style, scripts),
+        style=style,
+        scripts=scripts,
+        viewer=viewer,
+        volumes=volumes,
+        data=_data(volumes),
+        explained=clean(explanation.explained_class),
+        predicted=clean(explanation.prediction.class_name),
+        probability=content.percent(
+            explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))
+        ),
+        bundle=clean(" ".join(str(bundle.get(key) or "") for key in ("name", "version"))),
+        classes=rows,
+        more_classes=more_classes,
+        verdicts=content.verdicts(explanation),
+        agreement=content.agreement(explanation),
+        regions=regions,
+        more_regions=more_regions,
+        weighed=any(row.weight is not None for row in regions),
+        uncertainty=content.uncertainty(explanation),
+        warnings=[clean(warning) for warning in explanation.warnings],
+        complete=explanation.complete,
+        best=method_title(explanation.best.method) if explanation.best else "",
+        picture=static_picture(explanation),
+        provenance=content.provenance(explanation, identified=identified),
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files("camlime.report").joinpath("page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, scripts: list[str]) -> str:
+    """Nothing but this page's own style and scripts, byte for byte, and pictures that are part of it."""
+    allowed = " ".join(map(_hashed, scripts)) or "'none'"
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {allowed}",
+            f"style-src {_hashed(style)}",
+            "img-src data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _data(volumes: Volumes) -> dict[str, Any]:
+    """What the page's script is told; volumes lie in elements of their own."""
+    return {
+        "scan": _described(volumes.scan),
+        "overlays": [_described(one) for one in volumes.overlays],
+        "regions": _described(volumes.regions),
+        "point": list(volumes.point),
+        "flat": volumes.flat,
+        "solid": volumes.solid,
+        "inPatient": volumes.in_patient,
+        "colours": _colours(),
+    }
+
+
+def _described(one: Volume) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "title": one.title,
+        "kind": one.kind,
+        "unit": one.unit,
+        "low": one.low,
+        "high": one.high,
+        "help": one.help,
+        "levels": [
+            {"label": level.label, "name": level.name, "meaning": level.meaning, "colour": level.colour}
+            for level in one.levels
+        ],
+    }
+
+
+def _colours() -> dict[str, list[list[int]]]:
+    """The arms of the diverging colours of the maps, from nothing to the strongest, and those of the uncertainty."""
+    import matplotlib as mpl
+
+    steps = [i / (_STEPS - 1) for i in range(_STEPS)]
+    maps = evidence_colours()
+    arms = {
+        "for": [maps(0.5 + t / 2) for t in steps],
+        "against": [maps(0.5 - t / 2 if t < 1 else 0.0) for t in steps],
+        "spread": [mpl.colormaps["viridis"](t) for t in steps],
+    }
+    return {name: [[round(255 * part) for part in colour[:3]] for colour in arm] for name, arm in arms.items()}

@@ -1,0 +1,56 @@
+"""``camlime report``, ``camlime explain --report`` and ``camlime export`` as a user runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.dicom_case import explanation_of, write_series
+from support.report_case import volume_explanation
+
+
+def test_explain_writes_the_page_and_a_later_run_takes_it_away(
+    camlime: Callable[..., Any], volume: Path, bundle: Path, tmp_path: Path
+) -> None:
+    few = ("--budget", "32", "--n-regions", "6", "--batch-size", "16", "--device", "cpu", "--evidence-budget", "0")
+    run = ("explain", volume, "--bundle", bundle, "--output", tmp_path / "out", *few, "--methods", "lime")
+    done = camlime(*run, "--report", "-q")
+    assert done.exit_code == 0, done.stderr
+    page = tmp_path / "out" / "report.html"
+    assert str(page) in done.stdout.splitlines()
+    text = page.read_text()
+    assert "bright" in text and "ball.nii.gz" not in text and "Content-Security-Policy" in text
+    assert camlime(*run, "-q").exit_code == 0
+    assert not page.exists()  # it spoke of an explanation that is gone
+
+
+def test_report_of_a_saved_explanation(camlime: Callable[..., Any], tmp_path: Path) -> None:
+    volume_explanation(scan="Doe.nii.gz").save(tmp_path / "out")
+    done = camlime("report", tmp_path / "out", "--identified", "--output", tmp_path / "page.html")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "page.html")]
+    assert "<dd>Doe.nii.gz</dd>" in (tmp_path / "page.html").read_text()
+
+
+def test_report_errors_are_sentences(camlime: Callable[..., Any], tmp_path: Path) -> None:
+    done = camlime("report", tmp_path)
+    assert done.exit_code == 8 and "explanation.json is missing" in done.stderr
+    done = camlime("report", tmp_path, "--scan", tmp_path / "none.nii.gz")
+    assert done.exit_code == 3 and "does not exist" in done.stderr
+
+
+def test_export_dicom(camlime: Callable[..., Any], tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="needs highdicom: pip install camlime[dicom]")
+    explanation_of("straight").save(tmp_path / "out")
+    source = write_series(tmp_path / "source", "straight")
+    done = camlime("export", tmp_path / "out", "--dicom", tmp_path / "dicom", "--source", source)
+    assert done.exit_code == 0, done.stderr
+    assert [Path(line).name for line in done.stdout.splitlines()][:2] == ["segmentation.dcm", "gradcam.dcm"]
+
+
+@pytest.mark.parametrize("options", [(), ("--dicom", "x")])
+def test_export_says_what_it_needs(camlime: Callable[..., Any], tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = camlime("export", tmp_path, *options)
+    assert done.exit_code == 2 and ("--dicom DIR" in done.stderr or "--source" in done.stderr)

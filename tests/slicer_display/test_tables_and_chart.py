@@ -1,0 +1,126 @@
+"""The numbers: prediction, regions and segments as tables, removal curves as a chart, and jumps to regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer_core", reason="needs the slicer extra: slicer-core")
+
+import slicer
+import slicer.util
+from SlicerXAILib import tables
+from SlicerXAILib.scene_nodes import SceneExplanation
+
+from slicer_display.grids import GRIDS, grid
+
+
+@pytest.fixture
+def explanation(desk: Any, make_result: Callable[..., Any]) -> SceneExplanation:
+    ct = desk.add_volume(np.zeros((30, 30, 30), np.int16), grid((2, 2, 2), origin=(-30, -30, -30)))
+    made = SceneExplanation.begin(ct, "Why?")
+    made.complete(make_result(GRIDS["oblique, anisotropic"]))
+    return made
+
+
+def column(node: Any, name: str) -> list[Any]:
+    values = node.GetTable().GetColumnByName(name)
+    return [values.GetValue(i) for i in range(values.GetNumberOfValues())]
+
+
+def test_prediction_has_the_most_probable_class_first(explanation: SceneExplanation) -> None:
+    node = explanation.table("prediction")
+    assert column(node, "Class") == ["malignant", "benign"]
+    assert column(node, "Probability") == pytest.approx([0.9, 0.1])
+
+
+def test_regions_have_intervals_millilitres_and_centres_the_strongest_first(
+    explanation: SceneExplanation, make_result: Callable[..., Any]
+) -> None:
+    node = explanation.table("regions")
+    assert column(node, "Region") == ["Region 2", "Vessel", "Lung"]
+    assert column(node, "ID") == [2, 3, 1]
+    assert column(node, "Weight") == pytest.approx([1.5, -0.8, 0.01])
+    assert column(node, "Low") == pytest.approx([1.5 - 0.196, -0.8 - 0.392, 0.01 - 0.0392], abs=1e-4)
+    assert column(node, "High") == pytest.approx([1.5 + 0.196, -0.8 + 0.392, 0.01 + 0.0392], abs=1e-4)
+    assert column(node, "Volume (ml)") == pytest.approx([0.2, 0.3, 0.1])
+    centre = make_result(GRIDS["oblique, anisotropic"]).strongest_point_ras
+    assert [column(node, axis)[0] for axis in "RAS"] == pytest.approx(list(centre))
+    assert node.GetUseColumnTitleAsColumnHeader() and node.GetLocked()
+
+
+def test_a_weight_whose_error_is_not_known_has_no_interval() -> None:
+    row = {"id": 7, "name": None, "volume_ml": 1.0, "centre_ras_mm": [1, 2, 3]}
+    assert tables.region_rows([row]) == [("Region 7", None, None, None, 1.0, 1.0, 2.0, 3.0, 7)]
+    (told,) = tables.region_rows([{**row, "weight": 0.5, "standard_error": None}])
+    assert told[1:4] == (0.5, None, None)
+
+
+def test_numbers_that_are_not_known_are_nan(desk: Any) -> None:
+    node = tables.add_table(desk.scene, "t")
+    tables.fill(node, ("a", "b"), [("x", None), ("y", 2.0)])
+    assert column(node, "a") == ["x", "y"]
+    assert np.isnan(column(node, "b")[0]) and column(node, "b")[1] == 2.0
+    tables.fill(node, ("c",), [])
+    assert node.GetNumberOfColumns() == 1 and node.GetNumberOfRows() == 0
+
+
+def test_segments_have_millilitres_and_meanings(explanation: SceneExplanation) -> None:
+    node = explanation.table("segments")
+    listed = {row["name"]: row for row in explanation.summary["legend"]}
+    assert column(node, "Segment") == list(listed)
+    assert column(node, "Volume (ml)") == pytest.approx([row["volume_ml"] for row in listed.values()])
+    assert column(node, "Meaning") == [row["meaning"] for row in listed.values()]
+
+
+def test_a_jump_goes_to_the_regions_centre_through_the_inputs_transform(
+    desk: Any, explanation: SceneExplanation
+) -> None:
+    matrix = grid((1.1, 1, 0.9), (10, -20, 30), origin=(7, 8, 9))
+    transform = desk.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    explanation.input_node.SetAndObserveTransformNodeID(transform.GetID())
+    for row, number in enumerate(column(explanation.table("regions"), "ID")):
+        explanation.jump_to_region(number)
+        centre = [column(explanation.table("regions"), axis)[row] for axis in "RAS"]
+        expected = (matrix @ np.array([*centre, 1.0]))[:3]
+        for logic in desk.slices.values():
+            shown = slicer.util.arrayFromVTKMatrix(logic.GetSliceNode().GetSliceToRAS())[:3, 3]
+            np.testing.assert_allclose(shown, expected, atol=1e-6)
+    with pytest.raises(KeyError, match="no region 99"):
+        explanation.jump_to_region(99)
+
+
+def test_the_chart_has_deletion_and_insertion_against_random(explanation: SceneExplanation) -> None:
+    chart = explanation.chart()
+    series = [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    titles = ["Deletion", "Insertion", "Deletion, random order", "Insertion, random order"]
+    assert [each.GetName() for each in series] == titles
+    assert chart.GetTitle() == "LIME: removal, baseline mean"
+    assert chart.GetYAxisTitle() == "Probability of malignant"
+    for each in series:
+        table = each.GetTableNode()
+        assert column(table, each.GetXColumnName()) == pytest.approx([0, 50, 100])
+        assert column(table, each.GetYColumnName()) == pytest.approx([0.9, 0.5, 0.1])
+        dashed = each.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash
+        assert dashed == ("random" in each.GetName())
+
+
+def test_the_words_say_when_a_map_is_not_supported(explanation: SceneExplanation) -> None:
+    assert explanation.supported("lime") is False and explanation.supported("lime.std") is False
+    assert explanation.supported("gradcam") is None
+    found = explanation.summary["evidence"]["lime"]
+    assert found == {"supported": False, "verdict": "NOT SUPPORTED", "in_words": ["A sentence."]}
+    assert "baselines" not in str(explanation.summary)
+
+
+def test_without_evidence_there_is_no_chart(
+    desk: Any, explanation: SceneExplanation, make_result: Callable[..., Any]
+) -> None:
+    explanation.complete(replace(make_result(np.eye(4)), evidence={}))
+    assert explanation.chart() is None
+    assert not [node for node in desk.nodes() if "Plot" in node]

@@ -1,0 +1,104 @@
+"""The verdict in words and colours that cannot be misread."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.slicer_panel import bootstrapped
+
+bootstrapped()
+
+from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
+from SlicerXAILib.words import duration, percent, progress_text, quality_entry  # noqa: E402
+
+
+def explanation(supported: bool | None, *, chart: Any = None, **more: Any) -> Any:
+    """What the panel asks of an explanation of the scene."""
+    summary = {
+        "prediction": {"class": "malignant", "probabilities": {"benign": 0.0004, "malignant": 0.9996}},
+        "explained_class": "malignant",
+        "lead": "fused",
+        "complete": True,
+        "agreement": {"badge": "conflict", "in_words": "They conflict.", "in_numbers": ""},
+        "evidence": {"fused": {"supported": supported, "verdict": "", "in_words": ["Removing takes p down."]}},
+        "warnings": ["padding in view"],
+        **more,
+    }
+    return SimpleNamespace(summary=summary, chart=lambda: chart, alive=True, jump_to_strongest=lambda: None)
+
+
+@pytest.fixture
+def shown(desk: Any) -> Any:
+    charts: list[Any] = []
+    panel = AnswerPanel(desk.ui, charts.append)
+    yield SimpleNamespace(panel=panel, ui=desk.ui, charts=charts)
+    desk.ui.chartButton.disconnect("clicked()", panel._chart)
+    desk.ui.strongestButton.disconnect("clicked()", panel._strongest)
+    desk.panel.answer.show(None)
+
+
+@pytest.mark.parametrize(
+    ("supported", "badge", "words"),
+    [
+        (True, "SUPPORTED", "The model uses what this map shows."),
+        (False, "NOT SUPPORTED", "does not use what this map shows: do not rely on it"),
+        (None, "NOT JUDGED", "was not tested"),
+    ],
+)
+def test_each_verdict_has_its_badge_and_its_words(shown, supported, badge, words):
+    shown.panel.show(explanation(supported))
+    assert shown.ui.badgeLabel.text == badge
+    assert words in shown.ui.verdictLabel.text
+    assert "Removing takes p down." in shown.ui.verdictLabel.text
+    assert shown.ui.agreementLabel.text == "conflict"
+    assert "They conflict." in shown.ui.verdictLabel.text
+    assert shown.ui.warningsLabel.text == "padding in view"
+
+
+def test_the_explained_class_is_bold_and_no_bar_says_all_or_nothing_for_what_is_not(shown):
+    shown.panel.show(explanation(True))
+    table = shown.ui.predictionTable
+    assert [table.item(row, 0).text() for row in range(2)] == ["malignant", "benign"]
+    assert [table.item(row, 0).font().bold() for row in range(2)] == [True, False]
+    assert [table.cellWidget(row, 1).format for row in range(2)] == ["> 99.9 %", "< 0.1 %"]
+
+
+def test_what_was_cancelled_says_so(shown):
+    shown.panel.show(explanation(None, complete=False))
+    assert "cancelled" in shown.ui.warningsLabel.text
+
+
+def test_the_test_is_shown_only_where_there_is_one(shown):
+    shown.panel.show(explanation(True))
+    assert not shown.ui.chartButton.enabled
+    shown.panel.show(explanation(True, chart="the chart"))
+    assert shown.ui.chartButton.enabled
+    shown.ui.chartButton.click()
+    assert shown.charts == ["the chart"]
+
+
+def test_nothing_to_show_is_an_empty_page(shown):
+    shown.panel.show(explanation(True))
+    shown.panel.show(None)
+    assert shown.ui.predictionTable.rowCount == 0
+    assert shown.ui.verdictLabel.text == ""
+    assert shown.ui.badgeLabel.isHidden()
+    assert not shown.ui.strongestButton.enabled
+
+
+def test_times_and_probabilities_are_for_people():
+    assert [duration(seconds) for seconds in (0.2, 12.4, 89, 600, 7200)] == ["1 s", "12 s", "89 s", "10 min", "2.0 h"]
+    assert [percent(p) for p in (0.0, 0.0001, 0.5, 0.9999, 1.0)] == [
+        "0.0 %",
+        "< 0.1 %",
+        "50.0 %",
+        "> 99.9 %",
+        "100.0 %",
+    ]
+    assert quality_entry("quick", {"seconds": 3.2, "at_most": False}) == "Quick (about 3 s)"
+    assert quality_entry("until_certain", {"seconds": 100, "at_most": True}) == "Until certain (at most 2 min)"
+    assert quality_entry("standard", None) == "Standard"
+    assert progress_text({"stage": "lime", "seconds_left": 12.5}) == "LIME: 12 s left"
+    assert progress_text({"stage": "dreaming", "seconds_left": None}) == "dreaming ..."

@@ -1,0 +1,148 @@
+"""Events reach those who asked, a few at a time, and nobody after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from support.slicer_panel import bootstrapped
+
+bootstrapped()
+
+from SlicerXAILib.background import Background  # noqa: E402
+from SlicerXAILib.session import Session, newest_only  # noqa: E402
+
+
+class Line:
+    """Takes the place of the worker's client: says what a test lets it say."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.said: list[dict[str, Any]] = []
+        self.cancelled: list[str] = []
+        self._count = 0
+
+    def start(self) -> None:
+        self.running = True
+
+    def send(self, request: str, **fields: Any) -> str:
+        self._count += 1
+        return str(self._count)
+
+    def cancel(self, name: str) -> None:
+        self.cancelled.append(name)
+
+    def poll(self) -> list[dict[str, Any]]:
+        said, self.said = self.said, []
+        return said
+
+    def log(self) -> str:
+        return ""
+
+    def close(self, grace: float = 2.0) -> None:
+        self.running = False
+
+
+class Clock:
+    """Takes the place of ``qt.QTimer``: ticks when a test says so."""
+
+    def __init__(self) -> None:
+        self.ticks = False
+        self._slot: Callable[[], None] = lambda: None
+
+    def setInterval(self, milliseconds: int) -> None:  # noqa: N802
+        assert milliseconds <= 100
+
+    def connect(self, signal: str, slot: Callable[[], None]) -> None:
+        assert signal == "timeout()"
+        self._slot = slot
+
+    def start(self) -> None:
+        self.ticks = True
+
+    def stop(self) -> None:
+        self.ticks = False
+
+    def tick(self) -> None:
+        if self.ticks:
+            self._slot()
+
+
+def session() -> tuple[Session, Line, Clock]:
+    line, clock = Line(), Clock()
+    return Session(line, clock, Background()), line, clock
+
+
+def test_each_event_goes_to_whoever_asked_and_none_comes_after_the_last():
+    made, line, clock = session()
+    first: list[Any] = []
+    second: list[Any] = []
+    free: list[Any] = []
+    made.event.connect(free.append)
+    one, two = made.ask("classify", first.append), made.ask("explain", second.append)
+    assert line.running
+    line.said = [
+        {"event": "ready", "id": None},
+        {"event": "accepted", "id": two},
+        {"event": "result", "id": one},
+        {"event": "result", "id": one},
+        {"event": "error", "id": "unknown"},
+    ]
+    clock.tick()
+    assert [event["event"] for event in first] == ["result"]
+    assert [event["event"] for event in second] == ["accepted"]
+    assert [event["event"] for event in free] == ["ready"]
+
+
+def test_who_was_forgotten_is_cancelled_and_hears_nothing():
+    made, line, clock = session()
+    heard: list[Any] = []
+    name = made.ask("explain", heard.append)
+    made.forget(name)
+    line.said = [{"event": "preview", "id": name, "method": "lime"}, {"event": "cancelled", "id": name}]
+    clock.tick()
+    assert line.cancelled == [name]
+    assert heard == []
+
+
+def test_a_slow_listener_leaves_the_rest_for_the_next_tick(monkeypatch):
+    made, line, clock = session()
+    now = [0.0]
+    monkeypatch.setattr("SlicerXAILib.session.time.monotonic", lambda: now[0])
+    heard: list[Any] = []
+
+    def listen(event: dict[str, Any]) -> None:
+        now[0] += 0.03
+        heard.append(event["n"])
+
+    name = made.ask("explain", listen)
+    line.said = [{"event": "note", "id": name, "n": n} for n in range(5)]
+    clock.tick()
+    assert heard == [0, 1]
+    clock.tick()
+    clock.tick()
+    assert heard == [0, 1, 2, 3, 4]
+
+
+def test_only_the_newest_preview_of_each_method_is_shown():
+    events = [
+        {"event": "preview", "id": "1", "method": "lime", "n": 1},
+        {"event": "preview", "id": "1", "method": "fused", "n": 2},
+        {"event": "prediction", "id": "1", "n": 3},
+        {"event": "preview", "id": "1", "method": "lime", "n": 4},
+        {"event": "preview", "id": "2", "method": "lime", "n": 5},
+    ]
+    assert [event["n"] for event in newest_only(events)] == [2, 3, 4, 5]
+
+
+def test_after_a_stop_nobody_hears_anything():
+    made, line, clock = session()
+    heard: list[Any] = []
+    name = made.ask("explain", heard.append)
+    made.background.run(lambda: 1, heard.append, heard.append)
+    made.stop()
+    line.said = [{"event": "result", "id": name}]
+    clock.tick()
+    made.background.poll()
+    assert heard == []
+    assert not line.running

@@ -1,0 +1,119 @@
+"""Draws the views of a desk off screen, with outlines, legends and surfaces, as Slicer's own view widgets do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from support.slicer_desk import Desk
+
+_IN_SLICES = (
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLColorLegendDisplayableManager",
+    "vtkMRMLCrosshairDisplayableManager",
+)
+_IN_3D = ("vtkMRMLSegmentationsDisplayableManager3D", "vtkMRMLModelDisplayableManager")
+
+
+class SliceView:
+    """A slice view's window; make it before what it is to show, as Slicer does.
+
+    Args:
+        desk: whose.
+        name: of the view, such as ``"Red"``.
+    """
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        self._logic = desk.slices[name]
+        node = self._logic.GetSliceNode()
+        self._window = _window(node.GetDimensions()[:2])
+        pixels, overlay = vtk.vtkRenderer(), vtk.vtkRenderer()
+        overlay.SetLayer(1)
+        self._window.SetNumberOfLayers(2)
+        self._window.AddRenderer(pixels)
+        self._window.AddRenderer(overlay)
+        self._mapper = vtk.vtkImageMapper()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        actor = vtk.vtkActor2D()
+        actor.SetMapper(self._mapper)
+        pixels.AddViewProp(actor)
+        factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+        self._interactor, self._group = _managers(desk, factory, self._window, overlay, _IN_SLICES, node)
+
+    def draw(self) -> np.ndarray:
+        """Everything in the view, axes (y, x, 3), uint8, y downwards."""
+        self._logic.UpdateImageData()
+        self._mapper.SetInputConnection(self._logic.GetImageDataConnection())
+        return _grab(self._window)
+
+
+class View3D:
+    """The window of the desk's 3D view; make it before what it is to show.
+
+    Args:
+        desk: whose.
+        size: width and height in pixels.
+    """
+
+    def __init__(self, desk: Desk, size: tuple[int, int]) -> None:
+        self._window = _window(size)
+        self._renderer = vtk.vtkRenderer()
+        self._renderer.GradientBackgroundOn()
+        self._renderer.SetBackground(0.76, 0.76, 0.91)
+        self._renderer.SetBackground2(0.46, 0.47, 0.75)
+        self._window.AddRenderer(self._renderer)
+        vtk.vtkLightKit().AddLightsToRenderer(self._renderer)
+        node = desk.scene.GetFirstNodeByClass("vtkMRMLViewNode")
+        factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
+        self._interactor, self._group = _managers(desk, factory, self._window, self._renderer, _IN_3D, node)
+
+    def draw(self, focus: np.ndarray, distance: float, direction: np.ndarray) -> np.ndarray:
+        """What a camera sees, axes (y, x, 3), uint8, y downwards.
+
+        Args:
+            focus: world RAS mm in the middle of the picture.
+            distance: of the camera, mm.
+            direction: from the focus to the camera, RAS.
+        """
+        camera = self._renderer.GetActiveCamera()
+        camera.SetFocalPoint(*focus)
+        camera.SetPosition(*(focus + distance * direction / np.linalg.norm(direction)))
+        camera.SetViewUp(0, 0, 1)
+        self._renderer.ResetCameraClippingRange()
+        return _grab(self._window)
+
+
+def _window(size: Any) -> Any:
+    window = vtk.vtkRenderWindow()
+    window.SetOffScreenRendering(1)
+    window.SetMultiSamples(0)  # with more, translucent surfaces vanish on software OpenGL
+    window.SetSize(int(size[0]), int(size[1]))
+    return window
+
+
+def _managers(desk: Desk, factory: Any, window: Any, renderer: Any, names: tuple[str, ...], node: Any) -> Any:
+    interactor = vtk.vtkRenderWindowInteractor()
+    interactor.SetRenderWindow(window)
+    factory.SetMRMLApplicationLogic(desk.application)
+    for name in names:
+        if not factory.IsDisplayableManagerRegistered(name):
+            factory.RegisterDisplayableManager(name)
+    group = factory.InstantiateDisplayableManagers(renderer)
+    group.SetMRMLDisplayableNode(node)
+    return interactor, group
+
+
+def _grab(window: Any) -> np.ndarray:
+    window.Render()
+    reader = vtk.vtkWindowToImageFilter()
+    reader.SetInput(window)
+    reader.ReadFrontBufferOff()
+    reader.Update()
+    image = reader.GetOutput()
+    width, height, _ = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 3)[::-1].copy()
