@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from camlime.bundle import Bundle
@@ -102,7 +102,7 @@ class Domain:
         tensors = {
             name: torch.from_numpy(value.astype(np.float32)) for name, value in zip(_TENSORS, values, strict=True)
         }
-        save_file(tensors, str(path))
+        Path(path).write_bytes(save(tensors))
 
     @classmethod
     def of(cls, bundle: Bundle) -> Domain | None:

@@ -96,7 +96,7 @@ def temperature(logits: torch.Tensor, label: torch.Tensor) -> float:
         return loss
 
     optimiser.step(closure)
-    return float(log_factor.exp())
+    return float(log_factor.detach().exp())
 
 
 def ship(network: nn.Module, validation, model_path: str | Path, docs_dir: str | Path) -> None:
