@@ -1,9 +1,9 @@
 r"""How unlike the training data an image is, told by what the network's layers say of it.
 
 A classifier answers whatever it is given, and its probabilities do not say that it has never seen the like. Here each
-named layer's output is summarised by its mean and its maximum over space, and the distance of this vector ``f`` from
-those of the training images is measured in units of their spread (Mahalanobis distance, over several layers as in Lee
-et al. 2018, NeurIPS, "A simple unified framework for detecting out-of-distribution samples"):
+named layer's output is summarised by its mean and its standard deviation over space, and the distance of this vector
+``f`` from those of the training images is measured in units of their spread (Mahalanobis distance of features, as in
+Lee et al. 2018, NeurIPS, "A simple unified framework for detecting out-of-distribution samples"):
 
 .. math:: s = \sqrt{(f - \mu)^\top \Sigma^{-1} (f - \mu)}
 
@@ -37,6 +37,8 @@ MOST_BYTES = 64 << 20
 """Of a domain file; a thousand features take 8 MB."""
 
 BATCH = 16
+_DEAD = 1e-6
+_SMALLEST_VARIANCE = 1e-4
 _TENSORS = ("mean", "whitening", "reference", "quantile")
 
 
@@ -90,9 +92,12 @@ class Domain:
         """Measure the training data's features ``(N, D)``, and the scale of scores on others ``(M, D)``."""
         from sklearn.covariance import LedoitWolf
 
-        scale = np.maximum(training.std(axis=0), 1e-6)
+        spread = training.std(axis=0)
+        scale = np.where(spread > _DEAD, spread, 1.0)
         standard = LedoitWolf().fit((training - training.mean(axis=0)) / scale)
-        whitening = np.linalg.cholesky(standard.precision_) / scale[:, None]
+        # A channel that is always the same has no variance: by eigenvalues, which a floor keeps above zero.
+        variance, directions = np.linalg.eigh(standard.covariance_)
+        whitening = directions / np.sqrt(np.maximum(variance, _SMALLEST_VARIANCE)) / scale[:, None]
         domain = cls(tuple(layers), training.mean(axis=0), whitening, np.zeros(1), quantile)
         return cls(domain.layers, domain.mean, whitening, np.sort(domain.scores(held_back)), quantile)
 
@@ -162,7 +167,8 @@ def answers_and_features(
     Args:
         classifier: whose network is listened to.
         images: ``(N, C, *S)``.
-        layers: modules of the network; each gives its mean and its maximum over space, one a channel. Empty for none.
+        layers: modules of the network; each gives its mean and its standard deviation over space, one a channel.
+            Empty for none.
 
     Returns:
         Logits ``(N, K)`` and features ``(N, D)``.
@@ -206,7 +212,7 @@ def _listening(network: nn.Module, layers: Sequence[str]) -> Iterator[list[Tenso
             if not isinstance(output, Tensor) or output.ndim < 2:
                 raise BundleError(f"layer '{name}' does not give channels, and cannot be compared with training data")
             flat = output.detach().reshape(*output.shape[:2], -1).float()
-            now[name] = torch.cat([flat.mean(-1), flat.amax(-1)], dim=1).cpu()
+            now[name] = torch.cat([flat.mean(-1), flat.std(-1, correction=0)], dim=1).cpu()
 
         return hook
 

@@ -38,7 +38,7 @@ def test_the_promised_share_of_the_same_kind_is_flagged():
     assert 0 < domain.share_beyond(1e9) < 0.001
 
 
-def test_features_are_means_and_maxima_of_the_layers(bundle):
+def test_features_are_means_and_deviations_of_the_layers(bundle):
     classifier = classifier_of(bundle, device="cpu")
     images = training_slices(bundle, 1)
     logits, features = answers_and_features(classifier, images, LAYERS)
@@ -54,7 +54,8 @@ def test_features_are_means_and_maxima_of_the_layers(bundle):
                 x = module(x)
                 if name == "net.layer_2":
                     break
-    expected = torch.cat([first.mean((2, 3)), first.amax((2, 3)), x.mean((2, 3)), x.amax((2, 3))], 1)
+    parts = [(y.mean((2, 3)), y.std((2, 3), correction=0)) for y in (first, x)]
+    expected = torch.cat([part for pair in parts for part in pair], 1)
     np.testing.assert_allclose(features, expected, atol=1e-6)
     np.testing.assert_allclose(logits, classifier.logits(images), atol=1e-6)
     assert not any(module._forward_hooks for module in classifier.network.modules())
