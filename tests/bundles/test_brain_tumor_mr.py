@@ -43,6 +43,7 @@ def scripts(monkeypatch):
     for name in ("pandas", "sklearn", "ignite"):
         pytest.importorskip(name)
     monkeypatch.syspath_prepend(BUNDLE)
+    monkeypatch.chdir(BUNDLE)
     for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, name)
     import scripts.data
@@ -115,7 +116,7 @@ def test_trainee_is_the_network_itself(scripts, network):
     with torch.no_grad():
         logits, outline = trainee(images)
         np.testing.assert_allclose(logits, network(images), atol=1e-5)
-    assert outline.shape == (2, 1, 32, 32)
+    assert outline.shape == (2, 1, 64, 64)
 
 
 def test_temperature_undoes_what_it_should(scripts):
@@ -167,10 +168,9 @@ def little_set(tmp_path):
     return tmp_path
 
 
-def test_training_runs_from_the_configs(little_set, scripts, monkeypatch):
+def test_training_runs_from_the_configs(little_set, scripts):
     from monai.bundle import run
 
-    monkeypatch.chdir(BUNDLE)
     run(
         config_file=TRAINING,
         bundle_root=str(BUNDLE),
