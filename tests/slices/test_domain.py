@@ -7,13 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from sklearn.covariance import LedoitWolf
+from support.slice_cases import LAYERS, training_slices
 
 from camlime.bundle.slice_settings import DomainSettings
 from camlime.domain import Domain, answers_and_features
 from camlime.errors import BundleError
 from camlime.pipeline import classifier_of
-
-from conftest import LAYERS, training_slices  # isort: skip
 
 
 def test_score_is_the_mahalanobis_distance():

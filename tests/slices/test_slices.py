@@ -8,14 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from support.slice_cases import DIRECTIONS, PIXEL, lesion_volume
 
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.resampling import resample
 from camlime.scan import Scan, save_volume
 from camlime.slices import classify_slices, explain_slices
-
-from conftest import DIRECTIONS, PIXEL, lesion_volume  # isort: skip
 
 POINT = np.array([12.0, -9.0, 31.0])
 QUICK = {"budget": 192, "n_regions": 60, "evidence_budget": 0, "device": "cpu", "class_name": "bright", "count": 1}
