@@ -1,19 +1,22 @@
 """Levels of evidence: one way to name, order, number and colour what a map shows, for every place that shows segments.
 
 Maps are continuous; segments, DICOM and label maps need a few classes. There are two label maps: the *evidence* of one
-signed map in disjoint bands, and whether two methods *agree* about a voxel. A voxel can be in both. The numbers are
-the labels, on disk and in every export, and never change their meaning. Only numpy is needed, so that a viewer can use
+signed map in disjoint bands, and whether two methods *agree* about a voxel. A voxel can be in both. Where a map knows
+its standard deviation, a voxel has evidence only if its sign is certain at 95 %. The numbers are the labels, on disk
+and in every export, and never change their meaning. Only numpy is needed, so that a viewer can use
 this module without the engine's packages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from camlime.attribution import NORMAL_95
 
 if TYPE_CHECKING:
     from camlime.explanation import Explanation
@@ -24,12 +27,9 @@ STRONG_SHARE = 0.5
 MODERATE_SHARE = 0.25
 """Of the map's largest magnitude: below this there is no evidence to speak of."""
 
-CONFIDENCE = 0.95
-"""Where a map knows its standard deviation, a voxel has a level only if its sign is certain to this degree."""
-
 LabelMap = NDArray[np.uint8]
 
-_NO_CAM = frozenset({"lime", "fused", "mean", "geometric", "rank"})
+_NO_CAM = frozenset({"lime", "fused", "occlusion", "mean", "geometric", "rank"})
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ LEVELS = (*EVIDENCE_LEVELS, *AGREEMENT_LEVELS)
 
 
 def evidence_levels(
-    values: NDArray[np.floating], valid: NDArray[np.bool_], *, std: NDArray[np.floating] | None = None
+    values: NDArray[np.floating],
+    valid: NDArray[np.bool_],
+    *,
+    std: NDArray[np.floating] | None = None,
+    factor: float = NORMAL_95,
 ) -> LabelMap:
     """The bands of a signed map: 1 strong for, 2 moderate for, 3 against, 0 none.
 
@@ -82,6 +86,7 @@ def evidence_levels(
         values: the map, shape ``(*S,)``; positive speaks for the class.
         valid: voxels that padding did not make up, ``(*S,)``; others are 0.
         std: the map's standard deviation, where known: a voxel whose sign is not certain is 0.
+        factor: standard deviations to either side of a value that make its 95 % interval.
 
     Example:
         >>> evidence_levels(np.array([1.0, 0.3, 0.1, -0.6]), np.ones(4, dtype=bool)).tolist()
@@ -93,7 +98,7 @@ def evidence_levels(
     labels[share >= STRONG_SHARE] = STRONG_FOR.label
     labels[share <= -MODERATE_SHARE] = AGAINST.label
     if std is not None:
-        labels[np.abs(values) < NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * std] = 0
+        labels[np.abs(values) < factor * std] = 0
     return labels
 
 
@@ -143,13 +148,23 @@ def case_levels(explanation: Explanation) -> CaseLevels | None:
     if best is None:
         return None
     valid = explanation.input.valid.numpy()
-    evidence = evidence_levels(best.values, valid, std=best.std)
+    evidence = evidence_levels(best.values, valid, std=best.std, factor=best.interval_factor)
     maps = explanation.attributions
-    wanted = explanation.agreement.cam if explanation.agreement is not None else None
-    cam = wanted if wanted in maps else next((name for name in maps if name not in _NO_CAM), None)
+    cam = compared_cam(maps, explanation.agreement.cam if explanation.agreement is not None else None)
     if cam is None or "lime" not in maps:
         return CaseLevels(best.method, evidence, None, None)
     return CaseLevels(best.method, evidence, cam, agreement_levels(maps[cam].values, maps["lime"].values, valid))
+
+
+def compared_cam(methods: Iterable[str], agreed: str | None) -> str | None:
+    """Which CAM LIME is compared with: the one that the agreement speaks of, else the first there is.
+
+    Example:
+        >>> compared_cam(["occlusion", "hirescam", "gradcam"], None)
+        'hirescam'
+    """
+    cams = [name for name in methods if name not in _NO_CAM]
+    return agreed if agreed in cams else next(iter(cams), None)
 
 
 def _share(values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:

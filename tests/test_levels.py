@@ -53,6 +53,21 @@ def test_a_sign_that_is_not_certain_has_no_level():
     assert evidence_levels(values, EVERYWHERE, std=std).tolist() == [1, 0, 3, 0, 2, 0]
 
 
+def test_a_method_that_knows_its_noise_less_well_needs_more_to_be_certain():
+    """Student's factor for few degrees of freedom, as the method states it, not the normal distribution's."""
+    explanation = volume_explanation()
+    lime = explanation.attributions["lime"]
+    assert lime.std is not None
+    values = np.where(explanation.input.valid.numpy(), 2.5 * lime.std, 0.0).astype(np.float32)
+    counts = []
+    for factor in (1.97, 3.0):
+        changed = dataclasses.replace(lime, values=values, parameters={"interval_factor": factor})
+        found = case_levels(dataclasses.replace(explanation, attributions={"lime": changed}, agreement=None))
+        assert found is not None
+        counts.append(np.count_nonzero(found.evidence))
+    assert counts[0] > 0 and counts[1] == 0
+
+
 def test_methods_agree_or_conflict_by_sign_whatever_their_units():
     cam = np.array([1.0, -1.0, 1.0, 0.2, 0.0, -0.5])
     lime = 1e-6 * np.array([1.0, -1.0, -1.0, 1.0, 1.0, 0.5])
@@ -66,7 +81,8 @@ def test_a_case_has_the_levels_of_its_best_map_and_the_agreement_of_cam_and_lime
     found = case_levels(explanation)
     assert found is not None and (found.method, found.cam) == ("fused", "gradcam")
     fused = maps["fused"]
-    np.testing.assert_array_equal(found.evidence, evidence_levels(fused.values, valid, std=fused.std))
+    labels = evidence_levels(fused.values, valid, std=fused.std, factor=fused.interval_factor)
+    np.testing.assert_array_equal(found.evidence, labels)
     np.testing.assert_array_equal(found.agreement, agreement_levels(maps["gradcam"].values, maps["lime"].values, valid))
 
 
@@ -76,3 +92,7 @@ def test_a_case_without_a_cam_or_without_maps_has_what_it_can_have():
     found = case_levels(lime)
     assert found is not None and (found.method, found.cam, found.agreement) == ("lime", None, None)
     assert case_levels(dataclasses.replace(explanation, attributions={})) is None
+    occlusion = dataclasses.replace(explanation.attributions["lime"], method="occlusion")
+    both = {"occlusion": occlusion, "lime": explanation.attributions["lime"]}
+    found = case_levels(dataclasses.replace(lime, attributions=both))
+    assert found is not None and (found.cam, found.agreement) == (None, None)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from camlime.attribution import NORMAL_95
 from camlime.errors import OutputError
-from camlime.levels import agreement_levels, evidence_levels
+from camlime.levels import agreement_levels, compared_cam, evidence_levels
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -224,7 +225,7 @@ def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
         explained_class=record["explained_class"],
         lead=lead,
         maps=maps,
-        levels=_levels(maps, lead, valid),
+        levels=_levels(maps, lead, valid, record),
         regions=_shaped(folder / record["regions_file"], shape).astype(np.int32),
         region_table=tuple(record["regions"]),
         strongest_point_ras=_point(record["strongest_point_ras_mm"]),
@@ -243,13 +244,16 @@ def _shaped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _levels(maps: Mapping[str, MapData], lead: str, valid: np.ndarray) -> dict[str, np.ndarray]:
+def _levels(
+    maps: Mapping[str, MapData], lead: str, valid: np.ndarray, record: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     levels = {}
     if lead:
-        levels["evidence"] = evidence_levels(maps[lead].values, valid, std=maps[lead].std)
-    cams = [key for key in maps if "cam" in key]
-    if cams and "lime" in maps:
-        levels["agreement"] = agreement_levels(maps[cams[0]].values, maps["lime"].values, valid)
+        factor = record["attributions"][lead]["parameters"].get("interval_factor", NORMAL_95)
+        levels["evidence"] = evidence_levels(maps[lead].values, valid, std=maps[lead].std, factor=factor)
+    cam = compared_cam(maps, (record["agreement"] or {}).get("cam"))
+    if cam is not None and "lime" in maps:
+        levels["agreement"] = agreement_levels(maps[cam].values, maps["lime"].values, valid)
     return levels
 
 

@@ -18,9 +18,6 @@ from camlime.evidence.repeatability import TOP
 TIE = 0.05
 """Regions whose magnitude is within this share of the largest of the last one in the top ten are ties with it."""
 
-Z95 = 1.959964
-"""Half width of a 95 % interval in standard errors, for methods that state no factor of their own."""
-
 
 def agreement(runs: Sequence[FloatArray]) -> dict[str, float] | None:
     """Means over all pairs of runs ``(d,)`` on the same regions; ``None`` for fewer than two.
@@ -74,6 +71,6 @@ def nrmse(weights: FloatArray, limit: FloatArray) -> float | None:
     return float(np.linalg.norm(weights - limit)) / size if size else None
 
 
-def coverage(weights: FloatArray, std: FloatArray, limit: FloatArray, factor: float = Z95) -> float:
+def coverage(weights: FloatArray, std: FloatArray, limit: FloatArray, factor: float) -> float:
     """Share of the regions whose 95 % interval, ``factor`` standard errors to either side, holds the limit."""
     return float(np.mean(np.abs(weights - limit) <= factor * std))

@@ -57,6 +57,6 @@ def test_error_and_coverage_by_hand() -> None:
     limit = np.array([3.0, 4.0])
     assert nrmse(np.array([3.0, 4.5]), limit) == pytest.approx(0.1)
     assert nrmse(limit, np.zeros(2)) is None
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit) == 0.5
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.26]), limit) == 1.0
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, factor=2.6) == 1.0
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, 1.96) == 0.5
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.26]), limit, 1.96) == 1.0
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, 2.6) == 1.0

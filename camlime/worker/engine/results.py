@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from camlime.explanation import Explanation
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LabelMap, Level, agreement_levels, evidence_levels
+from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LabelMap, Level, case_levels
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -93,19 +93,16 @@ def _agreement(explanation: Explanation, record: dict[str, Any] | None) -> dict[
 
 
 def _levels(explanation: Explanation, folder: ArrayFolder) -> dict[str, Any]:
-    valid = explanation.input.valid.numpy()
+    found = case_levels(explanation)
     millilitres = abs(float(np.linalg.det(explanation.input.affine[:3, :3]))) / 1000
-    lead, maps = explanation.best, explanation.attributions
     legend: list[dict[str, Any]] = []
     files: dict[str, dict[str, Any] | None] = {"evidence": None, "agreement": None}
-    if lead is not None:
-        labels = evidence_levels(lead.values, valid, std=lead.std)
-        files["evidence"] = folder.write("levels_evidence", labels)
-        legend += _legend("evidence", labels, EVIDENCE_LEVELS, millilitres)
-    if "gradcam" in maps and "lime" in maps:
-        labels = agreement_levels(maps["gradcam"].values, maps["lime"].values, valid)
-        files["agreement"] = folder.write("levels_agreement", labels)
-        legend += _legend("agreement", labels, AGREEMENT_LEVELS, millilitres)
+    if found is not None:
+        files["evidence"] = folder.write("levels_evidence", found.evidence)
+        legend += _legend("evidence", found.evidence, EVIDENCE_LEVELS, millilitres)
+    if found is not None and found.agreement is not None:
+        files["agreement"] = folder.write("levels_agreement", found.agreement)
+        legend += _legend("agreement", found.agreement, AGREEMENT_LEVELS, millilitres)
     return {**files, "legend": legend}
 
 
