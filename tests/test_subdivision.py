@@ -133,6 +133,14 @@ def test_names_from_a_file(scan: Scan, bundle: camlime.Bundle, label_map: Path, 
     assert "right" in texts and any("each structure" in text for text in texts)
 
 
+def test_structures_have_weights_by_occlusion_alone(scan: Scan, bundle: camlime.Bundle, label_map: Path) -> None:
+    explanation = explain(scan, bundle, regions=label_map, subdivide=30, methods=["occlusion"])
+    rows, wholes = explanation.region_table(), explanation.structure_table()
+    for whole in wholes:
+        assert whole["weight"] == pytest.approx(sum(rows[part - 1]["weight"] for part in whole["parts"]))
+        assert whole["standard_error"] is None and whole["interval_95"] is None
+
+
 def test_structures_are_weighed_as_wholes_and_in_parts(
     scan: Scan,
     bundle: camlime.Bundle,
