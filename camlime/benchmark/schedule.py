@@ -7,7 +7,7 @@ case with it that it was doing. That case is tried once more on another worker, 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +126,3 @@ def _client(distributed: Any, scheduler: str | None, workers: int | None, jobs: 
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
-
-
-Listener = Callable[[Outcome], None]
-"""Hears of each case that is done."""
