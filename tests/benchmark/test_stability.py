@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from camlime.benchmark.stability import agreement, coverage, jaccard, jaccard_ties_aside, nrmse
+from camlime.benchmark.stability import agreement, coverage, jaccard_ties_aside, nrmse
+from camlime.evidence.repeatability import jaccard
 
 
 def test_jaccard_by_hand() -> None:
