@@ -46,6 +46,8 @@ class Bundle:
         inferer: a MONAI inferer, or ``None``.
         input_channels: what the network takes.
         spatial_dims: 2 or 3.
+        input_shape: voxels along each axis of the network's input, ``None`` for an axis that is left open; empty if the
+            metadata do not say it.
         guidance_channels: input channels that hold a mask, which stay as they are when regions are removed.
         explain_settings: from ``configs/explain.json``, with defaults.
         field_of_view_mm: edge lengths of what the network looks at, mm, from the settings or from the preprocessing's
@@ -70,6 +72,7 @@ class Bundle:
     inferer: Any
     input_channels: int
     spatial_dims: int
+    input_shape: tuple[int | None, ...]
     guidance_channels: tuple[int, ...]
     explain_settings: ExplainSettings
     field_of_view_mm: tuple[float, ...] | None
@@ -131,6 +134,7 @@ class Bundle:
             inferer=resolver.build("inferer"),
             input_channels=channels,
             spatial_dims=dims,
+            input_shape=metadata.spatial_shape,
             guidance_channels=(channels - 1,) if preprocessing.guidance_source else (),
             explain_settings=settings,
             field_of_view_mm=settings.field_of_view_mm or preprocessing.field_of_view_mm(metadata.spatial_shape),
