@@ -135,9 +135,7 @@ def tile_grid(
             f"{slide.path} has {slide.width} x {slide.height} pixels, less than one tile of {width:.0f} x {height:.0f}",
             hint="explain it as a picture: camlime explain",
         )
-    share = np.array(
-        [[tissue.share(c * width, r * height, width, height) for c in range(columns)] for r in range(rows)]
-    )
+    share = tissue.shares(np.arange(columns + 1) * width, np.arange(rows + 1) * height)
     wanted = share >= least_tissue
     if not wanted.any():
         raise ScanError(

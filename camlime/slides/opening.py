@@ -19,8 +19,8 @@ def open_slide(path: str | Path) -> Slide:
     """Open a TIFF, an OME-TIFF or a whole slide; nothing but its structure is read.
 
     Args:
-        path: the file. Plain and OME-TIFF are read through tifffile, scanners' formats through tiffslide (extra
-            ``slides``), as are their compressions other than deflate, LZMA and none.
+        path: the file. Plain and OME-TIFF are read through tifffile, scanners' formats through tiffslide; that package
+            and compressions other than deflate and LZMA need the extra ``slides``.
 
     Raises:
         ScanError: it is missing, not such a file, damaged, or not 8-bit RGB; or an optional package is missing.

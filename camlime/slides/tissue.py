@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.color import rgb2hsv
 from skimage.filters import threshold_otsu
 
 from camlime.errors import ScanError
@@ -25,8 +24,10 @@ LEAST_SATURATION, MOST_SATURATION = 0.05, 0.15
 """Otsu's threshold is held between: glass lies below the first, stained tissue above the second, also where a slide is
 all glass or all tissue and the best threshold would cut through one of them."""
 
-_READ_AT_ONCE = 1 << 25
-"""Pixels, about 100 MB."""
+_READ_AT_ONCE = 1 << 23
+"""Pixels; two rows of blocks this wide have to fit into what a reader keeps."""
+
+Edges = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,19 @@ class Tissue:
     downsample: tuple[float, float]
     threshold: float
 
-    def share(self, x: float, y: float, width: float, height: float) -> float:
-        """The share of a box, in slide coordinates, that is tissue: pixels of the mask that it touches, averaged."""
-        columns = _touched(x / self.downsample[0], (x + width) / self.downsample[0], self.mask.shape[1])
-        rows = _touched(y / self.downsample[1], (y + height) / self.downsample[1], self.mask.shape[0])
-        return float(self.mask[rows, columns].mean())
+    def shares(self, x_edges: Edges, y_edges: Edges) -> NDArray[np.float64]:
+        """The shares of boxes side by side that are tissue, by area.
+
+        Args:
+            x_edges: slide coordinates, rising, shape ``(columns + 1,)``.
+            y_edges: the same along y, shape ``(rows + 1,)``.
+
+        Returns:
+            Shape ``(rows, columns)``, each 0 to 1.
+        """
+        rows = _overlaps(y_edges / self.downsample[1], self.mask.shape[0])
+        columns = _overlaps(x_edges / self.downsample[0], self.mask.shape[1])
+        return rows @ self.mask @ columns.T
 
 
 def find_tissue(slide: Slide, *, cancelled: Callable[[], bool] = lambda: False) -> Tissue:
@@ -65,7 +74,8 @@ def find_tissue(slide: Slide, *, cancelled: Callable[[], bool] = lambda: False) 
     .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst. Man Cybern. 9 (1979).
     """
     thumbnail, downsample = _thumbnail(slide, cancelled)
-    saturation = rgb2hsv(thumbnail)[..., 1]
+    high, low = thumbnail.max(axis=2).astype(np.float32), thumbnail.min(axis=2).astype(np.float32)
+    saturation = (high - low) / np.maximum(high, 1)
     constant = saturation.max() == saturation.min()
     otsu = float(saturation.max()) if constant else float(threshold_otsu(saturation))
     threshold = min(max(otsu, LEAST_SATURATION), MOST_SATURATION)
@@ -92,8 +102,8 @@ def _thumbnail(slide: Slide, cancelled: Callable[[], bool]) -> tuple[Pixels, tup
     factor = max(math.ceil(max(level.width, level.height) / THUMBNAIL), 1)
     small = np.empty((-(-level.height // factor), -(-level.width // factor), 3), dtype=np.uint8)
     wide, high = _steps(level.block, factor, level.width)
-    for y in range(0, level.height, high):
-        for x in range(0, level.width, wide):
+    for x in range(0, level.width, wide):
+        for y in range(0, level.height, high):
             if cancelled():
                 raise KeyboardInterrupt
             pixels = slide.read(number, x, y, min(wide, level.width - x), min(high, level.height - y))
@@ -103,12 +113,14 @@ def _thumbnail(slide: Slide, cancelled: Callable[[], bool]) -> tuple[Pixels, tup
 
 
 def _steps(block: tuple[int, int], factor: int, width: int) -> tuple[int, int]:
-    """(columns, rows) to read at once: multiples of ``factor``, and few enough; long blocks are read along."""
+    """(columns, rows) to read at once: multiples of ``factor``, whole blocks along x, and few enough."""
     high = factor * max(block[1] // factor, 1)
     wide = max(block[0], min(width, _READ_AT_ONCE // high))
     return factor * -(-wide // factor), high
 
 
-def _touched(first: float, last: float, size: int) -> slice:
-    start = min(int(first), size - 1)
-    return slice(start, min(max(math.ceil(last), start + 1), size))
+def _overlaps(edges: Edges, size: int) -> NDArray[np.float64]:
+    """How much of each interval between edges each of ``size`` pixels takes up, shape ``(intervals, size)``."""
+    pixels = np.arange(size)
+    first, last = edges[:-1, None], edges[1:, None]
+    return np.clip(np.minimum(last, pixels + 1) - np.maximum(first, pixels), 0, None) / (last - first)

@@ -49,9 +49,10 @@ def write_pyramid(path: Path, pixels: Any, *, microns: float | None = 0.5, level
 
 
 def write_huge(path: Path, size: int, *, tile: int = 1024) -> Path:
-    """A square slide of one level whose blocks are all the same few compressed ones: glass, and one of tissue."""
+    """A square slide of one level: compressed blocks of glass, all the same, and one with a corner of tissue."""
     glass, tissue = (np.full((tile, tile, 3), colour, dtype=np.uint8) for colour in (GLASS, TISSUE))
-    tissue[: tile // 4, : tile // 4] = SPOT
+    tissue[tile // 4 :] = tissue[:, tile // 4 :] = GLASS
+    tissue[: tile // 16, : tile // 16] = SPOT
     packed = [zlib.compress(block.tobytes(), 1) for block in (glass, tissue)]
     count = (size // tile) ** 2
 
