@@ -27,7 +27,7 @@ all glass or all tissue and the best threshold would cut through one of them."""
 _READ_AT_ONCE = 1 << 23
 """Pixels; two rows of blocks this wide have to fit into what a reader keeps."""
 
-Edges = NDArray[np.float64]
+Edges = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)

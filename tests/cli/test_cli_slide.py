@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ from support.slides import picture, write_pyramid, write_slide_bundle
 
 from camlime.cli.progress import Watch
 from camlime.methods.case import Progress
+
+resource = pytest.importorskip("resource", reason="no limits of a process to be had")
 
 Run = Callable[..., Any]
 FEW = ("--budget", "64", "--batch-size", "16", "--device", "cpu", "--evidence-budget", "0")
