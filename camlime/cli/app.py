@@ -14,6 +14,7 @@ from camlime.cli.commands.explain import explain
 from camlime.cli.commands.export import export
 from camlime.cli.commands.layers import layers
 from camlime.cli.commands.report import report
+from camlime.cli.commands.slide import slide
 from camlime.cli.commands.what_if import what_if
 from camlime.cli.options import Debug
 from camlime.version import __version__
@@ -33,6 +34,7 @@ COMMANDS = (
     report,
     export,
     layers,
+    slide,
     benchmark,
     demo,
     check_bundle,
