@@ -8,6 +8,7 @@ this module without the engine's packages.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -29,7 +30,10 @@ CONFIDENCE = 0.95
 
 LabelMap = NDArray[np.uint8]
 
-_NO_CAM = frozenset({"lime", "fused", "mean", "geometric", "rank"})
+Map = tuple[NDArray[np.floating], "NDArray[np.floating] | None"]
+"""Values and, where known, standard deviation of one method, each ``(*S,)``."""
+
+_NO_CAM = frozenset({"lime", "fused", "occlusion", "mean", "geometric", "rank"})
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,21 @@ MODERATE_FOR = Level(
 AGAINST = Level(
     3, "against", "Evidence against", "At least a quarter of the largest magnitude, against the class.", (70, 170, 225)
 )
-AGREEMENT = Level(4, "agreement", "Methods agree", "Grad-CAM and LIME both point the same way here.", (0, 158, 115))
-CONFLICT = Level(5, "conflict", "Methods conflict", "Grad-CAM and LIME point opposite ways here.", (204, 80, 165))
+AGREEMENT = Level(4, "agreement", "Methods agree", "The CAM and LIME both point the same way here.", (0, 158, 115))
+CONFLICT = Level(5, "conflict", "Methods conflict", "The CAM and LIME point opposite ways here.", (204, 80, 165))
 
 EVIDENCE_LEVELS = (STRONG_FOR, MODERATE_FOR, AGAINST)
 AGREEMENT_LEVELS = (AGREEMENT, CONFLICT)
 LEVELS = (*EVIDENCE_LEVELS, *AGREEMENT_LEVELS)
+
+GROUPS = {"evidence": EVIDENCE_LEVELS, "agreement": AGREEMENT_LEVELS}
+"""The levels of each label map, by its key, in the order to list them."""
+
+GROUP_NAMES = {"evidence": "Levels of evidence", "agreement": "Agreement of methods"}
+"""Names of the label maps on screens."""
+
+CODE_SCHEME = "99CAMLIME"
+"""Private designator of the levels' codes; their keys are the code values. It begins with 99 (PS3.16 section 8)."""
 
 
 def evidence_levels(
@@ -133,23 +146,54 @@ class CaseLevels:
     cam: str | None
     agreement: LabelMap | None
 
+    def label_maps(self) -> dict[str, LabelMap]:
+        """Those that there are, by their key in :data:`GROUPS`."""
+        found = {"evidence": self.evidence}
+        return found if self.agreement is None else {**found, "agreement": self.agreement}
+
+
+def first_to_show(methods: Iterable[str]) -> str | None:
+    """The method whose map is to be shown first: fused, else lime, else the first there is.
+
+    Example:
+        >>> first_to_show(["gradcam", "lime"])
+        'lime'
+    """
+    there = list(methods)
+    return next((name for name in ("fused", "lime") if name in there), there[0] if there else None)
+
+
+def levels_of(
+    maps: Mapping[str, Map], valid: NDArray[np.bool_], *, compared_cam: str | None = None
+) -> CaseLevels | None:
+    """The label maps of one case; ``None`` if it has no map.
+
+    Args:
+        maps: by method, in the order in which they were made.
+        valid: voxels that padding did not make up, ``(*S,)``.
+        compared_cam: the CAM that was compared with LIME; the first that there is if it is not known.
+    """
+    method = first_to_show(maps)
+    if method is None:
+        return None
+    values, std = maps[method]
+    evidence = evidence_levels(values, valid, std=std)
+    cam = compared_cam if compared_cam in maps else next((name for name in maps if name not in _NO_CAM), None)
+    if cam is None or "lime" not in maps:
+        return CaseLevels(method, evidence, None, None)
+    return CaseLevels(method, evidence, cam, agreement_levels(maps[cam][0], maps["lime"][0], valid))
+
 
 def case_levels(explanation: Explanation) -> CaseLevels | None:
     """The label maps of an explanation; ``None`` if it holds no map.
 
     The CAM is the one that the explanation's agreement speaks of, else the first there is.
     """
-    best = explanation.best
-    if best is None:
-        return None
-    valid = explanation.input.valid.numpy()
-    evidence = evidence_levels(best.values, valid, std=best.std)
-    maps = explanation.attributions
-    wanted = explanation.agreement.cam if explanation.agreement is not None else None
-    cam = wanted if wanted in maps else next((name for name in maps if name not in _NO_CAM), None)
-    if cam is None or "lime" not in maps:
-        return CaseLevels(best.method, evidence, None, None)
-    return CaseLevels(best.method, evidence, cam, agreement_levels(maps[cam].values, maps["lime"].values, valid))
+    return levels_of(
+        {name: (one.values, one.std) for name, one in explanation.attributions.items()},
+        explanation.input.valid.numpy(),
+        compared_cam=None if explanation.agreement is None else explanation.agreement.cam,
+    )
 
 
 def _share(values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from camlime.errors import RequestError
 from camlime.explanation import Explanation
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, Level, case_levels
+from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, GROUP_NAMES, Level, case_levels
 from camlime.overview.colours import evidence_scale, spread_scale
 from camlime.overview.panels import is_picture
 from camlime.overview.words import method_title, unit_of
@@ -160,11 +160,11 @@ def _overlays(explanation: Explanation) -> list[tuple[Volume, NDArray[Any]]]:
     grouped: list[tuple[Volume, NDArray[Any]]] = []
     if levels is not None:
         help_ = f"Bands of the map {method_title(levels.method)}, where its sign is certain."
-        one = Volume("levels", "Levels of evidence", "labels", "", levels=EVIDENCE_LEVELS, help=help_)
+        one = Volume("levels", GROUP_NAMES["evidence"], "labels", "", levels=EVIDENCE_LEVELS, help=help_)
         grouped.append((one, levels.evidence))
         if levels.agreement is not None and levels.cam is not None:
             help_ = f"Where {method_title(levels.cam)} and LIME both have something to say."
-            one = Volume("agreement", "Agreement of methods", "labels", "", levels=AGREEMENT_LEVELS, help=help_)
+            one = Volume("agreement", GROUP_NAMES["agreement"], "labels", "", levels=AGREEMENT_LEVELS, help=help_)
             grouped.append((one, levels.agreement))
     return [*maps, *grouped, *spreads]
 
