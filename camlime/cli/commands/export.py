@@ -34,25 +34,37 @@ def export(
     debug: options.Debug = False,
 ) -> None:
     """Write an explanation in another format: DICOM objects for an archive, a scene for 3D Slicer."""
-    if (dicom is None) == (slicer is None):
-        raise typer.BadParameter("say what to write, one thing at a time: --dicom DIR or --slicer FILE.mrb")
-    if dicom is not None and source is None:
-        raise typer.BadParameter("--dicom needs the series that was explained: --source DICOM_FOLDER")
     if source is not None:
         check_scan(source)
-    from camlime.cli.console import stderr, stdout
-
-    if dicom is not None:
-        check_writable(dicom)
-        with stderr().busy("writing DICOM"):
-            from camlime.export.dicom import export_dicom
-            from camlime.saving import load_explanation
-
-            files = export_dicom(load_explanation(explanation), source, dicom)
+    if dicom is not None and slicer is None:
+        files = _dicom(explanation, source, dicom)
+    elif slicer is not None and dicom is None:
+        files = [_scene(explanation, source, slicer)]
     else:
-        check_writable(slicer.parent)
-        with stderr().busy("writing the scene"):
-            from camlime.export.scene import export_scene
+        raise typer.BadParameter("say what to write, one thing at a time: --dicom DIR or --slicer FILE.mrb")
+    from camlime.cli.console import stdout
 
-            files = [export_scene(explanation, slicer, scan=source)]
     stdout().exactly(*files)
+
+
+def _dicom(explanation: Path, source: Path | None, folder: Path) -> list[Path]:
+    if source is None:
+        raise typer.BadParameter("--dicom needs the series that was explained: --source DICOM_FOLDER")
+    check_writable(folder)
+    from camlime.cli.console import stderr
+
+    with stderr().busy("writing DICOM"):
+        from camlime.export.dicom import export_dicom
+        from camlime.saving import load_explanation
+
+        return export_dicom(load_explanation(explanation), source, folder)
+
+
+def _scene(explanation: Path, source: Path | None, file: Path) -> Path:
+    check_writable(file.parent)
+    from camlime.cli.console import stderr
+
+    with stderr().busy("writing the scene"):
+        from camlime.export.scene import export_scene
+
+        return export_scene(explanation, file, scan=source)

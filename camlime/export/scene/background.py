@@ -58,7 +58,7 @@ def _seen(explanation: Explanation, image: NDArray[Any], affine: NDArray[Any]) -
     into = np.linalg.inv(affine)
     at = np.rint(points @ into[:3, :3].T + into[:3, 3]).astype(int)[:, : image.ndim - 1]
     at = np.clip(at, 0, np.array(image.shape[1:]) - 1)
-    values: NDArray[Any] = image[(slice(None), *at.T)]
+    values: NDArray[Any] = np.moveaxis(image, 0, -1)[tuple(at.T)].T
     return values
 
 
