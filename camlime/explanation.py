@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.evidence.records import Evidence
+from camlime.levels import first_to_show
 from camlime.methods.agreement import Agreement
 from camlime.regions import Regions
 from camlime.scan import Scan
@@ -157,10 +158,8 @@ class Explanation:
 
 def leading(attributions: Mapping[str, Attribution]) -> Attribution | None:
     """The attribution to show first: fused, else lime, else the first there is."""
-    for name in ("fused", "lime"):
-        if name in attributions:
-            return attributions[name]
-    return next(iter(attributions.values()), None)
+    first = first_to_show(attributions)
+    return None if first is None else attributions[first]
 
 
 def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ this module without the engine's packages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,9 @@ MODERATE_SHARE = 0.25
 """Of the map's largest magnitude: below this there is no evidence to speak of."""
 
 LabelMap = NDArray[np.uint8]
+
+Map = tuple[NDArray[np.floating], "NDArray[np.floating] | None"]
+"""Values and, where known, standard deviation of one method, each ``(*S,)``."""
 
 _NO_CAM = frozenset({"lime", "fused", "occlusion", "mean", "geometric", "rank"})
 
@@ -65,12 +68,21 @@ MODERATE_FOR = Level(
 AGAINST = Level(
     3, "against", "Evidence against", "At least a quarter of the largest magnitude, against the class.", (70, 170, 225)
 )
-AGREEMENT = Level(4, "agreement", "Methods agree", "Grad-CAM and LIME both point the same way here.", (0, 158, 115))
-CONFLICT = Level(5, "conflict", "Methods conflict", "Grad-CAM and LIME point opposite ways here.", (204, 80, 165))
+AGREEMENT = Level(4, "agreement", "Methods agree", "The CAM and LIME both point the same way here.", (0, 158, 115))
+CONFLICT = Level(5, "conflict", "Methods conflict", "The CAM and LIME point opposite ways here.", (204, 80, 165))
 
 EVIDENCE_LEVELS = (STRONG_FOR, MODERATE_FOR, AGAINST)
 AGREEMENT_LEVELS = (AGREEMENT, CONFLICT)
 LEVELS = (*EVIDENCE_LEVELS, *AGREEMENT_LEVELS)
+
+GROUPS = {"evidence": EVIDENCE_LEVELS, "agreement": AGREEMENT_LEVELS}
+"""The levels of each label map, by its key, in the order to list them."""
+
+GROUP_NAMES = {"evidence": "Levels of evidence", "agreement": "Agreement of methods"}
+"""Names of the label maps on screens."""
+
+CODE_SCHEME = "99CAMLIME"
+"""Private designator of the levels' codes; their keys are the code values. It begins with 99 (PS3.16 section 8)."""
 
 
 def evidence_levels(
@@ -138,22 +150,60 @@ class CaseLevels:
     cam: str | None
     agreement: LabelMap | None
 
+    def label_maps(self) -> dict[str, LabelMap]:
+        """Those that there are, by their key in :data:`GROUPS`."""
+        found = {"evidence": self.evidence}
+        return found if self.agreement is None else {**found, "agreement": self.agreement}
+
+
+def first_to_show(methods: Iterable[str]) -> str | None:
+    """The method whose map is to be shown first: fused, else lime, else the first there is.
+
+    Example:
+        >>> first_to_show(["gradcam", "lime"])
+        'lime'
+    """
+    there = list(methods)
+    return next((name for name in ("fused", "lime") if name in there), there[0] if there else None)
+
+
+def levels_of(
+    maps: Mapping[str, Map],
+    valid: NDArray[np.bool_],
+    *,
+    factors: Mapping[str, float] | None = None,
+    agreed: str | None = None,
+) -> CaseLevels | None:
+    """The label maps of one case; ``None`` if it has no map.
+
+    Args:
+        maps: by method, in the order in which they were made.
+        valid: voxels that padding did not make up, ``(*S,)``.
+        factors: by method, standard deviations to either side that make a 95 % interval; the normal one if not known.
+        agreed: the CAM that the agreement speaks of; LIME is compared with the first that there is if it is not known.
+    """
+    method = first_to_show(maps)
+    if method is None:
+        return None
+    values, std = maps[method]
+    evidence = evidence_levels(values, valid, std=std, factor=(factors or {}).get(method, NORMAL_95))
+    cam = compared_cam(maps, agreed)
+    if cam is None or "lime" not in maps:
+        return CaseLevels(method, evidence, None, None)
+    return CaseLevels(method, evidence, cam, agreement_levels(maps[cam][0], maps["lime"][0], valid))
+
 
 def case_levels(explanation: Explanation) -> CaseLevels | None:
     """The label maps of an explanation; ``None`` if it holds no map.
 
     The CAM is the one that the explanation's agreement speaks of, else the first there is.
     """
-    best = explanation.best
-    if best is None:
-        return None
-    valid = explanation.input.valid.numpy()
-    evidence = evidence_levels(best.values, valid, std=best.std, factor=best.interval_factor)
-    maps = explanation.attributions
-    cam = compared_cam(maps, explanation.agreement.cam if explanation.agreement is not None else None)
-    if cam is None or "lime" not in maps:
-        return CaseLevels(best.method, evidence, None, None)
-    return CaseLevels(best.method, evidence, cam, agreement_levels(maps[cam].values, maps["lime"].values, valid))
+    return levels_of(
+        {name: (one.values, one.std) for name, one in explanation.attributions.items()},
+        explanation.input.valid.numpy(),
+        factors={name: one.interval_factor for name, one in explanation.attributions.items()},
+        agreed=None if explanation.agreement is None else explanation.agreement.cam,
+    )
 
 
 def compared_cam(methods: Iterable[str], agreed: str | None) -> str | None:

@@ -7,12 +7,16 @@ from camlime.levels import (
     AGAINST,
     AGREEMENT,
     CONFLICT,
+    GROUP_NAMES,
+    GROUPS,
     LEVELS,
     MODERATE_FOR,
     STRONG_FOR,
     agreement_levels,
     case_levels,
     evidence_levels,
+    first_to_show,
+    levels_of,
 )
 
 EVERYWHERE = np.ones(6, dtype=bool)
@@ -96,3 +100,30 @@ def test_a_case_without_a_cam_or_without_maps_has_what_it_can_have():
     both = {"occlusion": occlusion, "lime": explanation.attributions["lime"]}
     found = case_levels(dataclasses.replace(lime, attributions=both))
     assert found is not None and (found.cam, found.agreement) == (None, None)
+
+
+def test_the_groups_hold_each_level_once_and_have_names():
+    assert [level for group in GROUPS.values() for level in group] == list(LEVELS)
+    assert set(GROUP_NAMES) == set(GROUPS)
+    found = case_levels(volume_explanation())
+    assert found is not None and list(found.label_maps()) == list(GROUPS)
+    for key, labels in found.label_maps().items():
+        assert set(np.unique(labels)) <= {0, *(level.label for level in GROUPS[key])}
+
+
+def test_fused_is_shown_first_then_lime_then_what_came_first():
+    assert first_to_show(["gradcam", "lime", "fused"]) == "fused"
+    assert first_to_show(["rank", "gradcam", "lime"]) == "lime"
+    assert first_to_show(["layercam", "gradcam"]) == "layercam"
+    assert first_to_show([]) is None
+
+
+def test_lime_is_compared_with_the_cam_that_the_agreement_speaks_of_and_never_with_another_method():
+    lime = np.array([1.0, -1.0, 1.0, 0.0, 0.0, 0.0])
+    maps = {"occlusion": (-lime, None), "gradcam": (lime, None), "layercam": (-lime, None), "lime": (lime, None)}
+    first, told = levels_of(maps, EVERYWHERE), levels_of(maps, EVERYWHERE, agreed="layercam")
+    assert first is not None and first.cam == "gradcam" and first.agreement is not None
+    assert told is not None and told.cam == "layercam" and told.agreement is not None
+    assert first.agreement.tolist() == [4, 4, 4, 0, 0, 0] and told.agreement.tolist() == [5, 5, 5, 0, 0, 0]
+    none = levels_of({"occlusion": maps["occlusion"], "lime": maps["lime"]}, EVERYWHERE)
+    assert none is not None and none.agreement is None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from camlime.explanation import Explanation
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LabelMap, Level, case_levels
+from camlime.levels import GROUPS, LabelMap, Level, case_levels
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -93,16 +93,13 @@ def _agreement(explanation: Explanation, record: dict[str, Any] | None) -> dict[
 
 
 def _levels(explanation: Explanation, folder: ArrayFolder) -> dict[str, Any]:
-    found = case_levels(explanation)
     millilitres = abs(float(np.linalg.det(explanation.input.affine[:3, :3]))) / 1000
+    case = case_levels(explanation)
     legend: list[dict[str, Any]] = []
-    files: dict[str, dict[str, Any] | None] = {"evidence": None, "agreement": None}
-    if found is not None:
-        files["evidence"] = folder.write("levels_evidence", found.evidence)
-        legend += _legend("evidence", found.evidence, EVIDENCE_LEVELS, millilitres)
-    if found is not None and found.agreement is not None:
-        files["agreement"] = folder.write("levels_agreement", found.agreement)
-        legend += _legend("agreement", found.agreement, AGREEMENT_LEVELS, millilitres)
+    files: dict[str, dict[str, Any] | None] = dict.fromkeys(GROUPS)
+    for key, labels in ({} if case is None else case.label_maps()).items():
+        files[key] = folder.write(f"levels_{key}", labels)
+        legend += _legend(key, labels, GROUPS[key], millilitres)
     return {**files, "legend": legend}
 
 
