@@ -12,6 +12,7 @@ from camlime.cli.commands.classify import classify
 from camlime.cli.commands.demo import demo
 from camlime.cli.commands.explain import explain
 from camlime.cli.commands.layers import layers
+from camlime.cli.commands.monai_label import monai_label
 from camlime.cli.commands.what_if import what_if
 from camlime.cli.options import Debug
 from camlime.version import __version__
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-for command in (explain, classify, what_if, layers, benchmark, demo, check_bundle, add_explain, card):
+for command in (explain, classify, what_if, layers, benchmark, monai_label, demo, check_bundle, add_explain, card):
     app.command()(command)
 
 
