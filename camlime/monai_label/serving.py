@@ -197,6 +197,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(128)  # so that who reads the address can use it
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise RequestError(
