@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.quantities import BY_NAME
 from camlime.benchmark.statistics import by_patient
 from camlime.benchmark.tables import Record

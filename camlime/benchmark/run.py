@@ -10,7 +10,7 @@ from typing import Any
 
 from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.comparing import ORDER
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.figures import draw_figures
 from camlime.benchmark.page import write_page
 from camlime.benchmark.schedule import outcomes

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.work import Job, Record, measure_case
 from camlime.errors import CamlimeError, RequestError
 

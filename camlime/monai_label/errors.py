@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 
 from camlime.device import is_out_of_memory
-from camlime.errors import CamlimeError, DeviceError, RegionsError, RequestError, ScanError
+from camlime.errors import BundleError, CamlimeError, DeviceError, RegionsError, RequestError, ScanError
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (RequestError, 400),
     (ScanError, 422),
     (RegionsError, 422),
+    (BundleError, 422),
     (DeviceError, 503),
     (CamlimeError, 500),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 from collections.abc import Sequence
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -16,36 +15,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from camlime.errors import RequestError
+from camlime.monai_label.addresses import is_loopback
 
 SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 """Of tokens: those of a public key, which is all that MONAI Label fetches."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def checked_origin(text: str) -> str:
-    """An origin as browsers send it.
-
-    Raises:
-        RequestError: it is none, or stands for all.
-
-    Example:
-        >>> checked_origin("http://ohif.hospital.org:3000/")
-        'http://ohif.hospital.org:3000'
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"} or "*" in text:
-        raise RequestError(
-            f"'{text}' is no origin", hint="give scheme, host and port, for instance http://localhost:3000"
-        )
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class OnlyKnownOrigins:

@@ -11,13 +11,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from camlime.benchmark.extras import needed
-from camlime.bundle import Bundle, shipped_bundles
+from camlime.extras import needed
 from camlime.errors import RequestError
+from camlime.monai_label.addresses import checked_origin, is_loopback, listen
+
+if TYPE_CHECKING:
+    from camlime.bundle import Bundle
 
 EXTRA = "monai-label"
+PURPOSE = "the MONAI Label server"
 
 _SETTINGS = {
     "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "30",  # seconds; with MONAI Label's two hours a new series is not found
@@ -80,7 +84,7 @@ class Ready:
 
 
 def ready(serving: Serving, folder: Path) -> Ready:
-    """Read the bundles and the studies, and listen.
+    """Listen, then read the bundles and the studies.
 
     Args:
         serving: what is asked for.
@@ -90,49 +94,53 @@ def ready(serving: Serving, folder: Path) -> Ready:
         RequestError: MONAI Label is not installed, the address is taken or open to a network without authentication.
         BundleError: a bundle cannot be read.
     """
-    bundles = named_bundles(serving.bundles, trust_code=serving.trust_code)
+    origins = [checked_origin(origin) for origin in serving.origins]
     for key, value in {**_SETTINGS, "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}.items():
         os.environ.setdefault(key, value)
-    settings = needed("monailabel.config", extra=EXTRA, purpose="the MONAI Label server").settings
-    settings.MONAI_LABEL_STUDIES = serving.studies
-    for name in ("monailabel", "timeloop"):  # below warnings they print requests, with patients' data
-        logging.getLogger(name).setLevel(logging.WARNING)
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # of sessions that are uploaded as an archive
-    for module in ("monailabel.interfaces.app", "nrrd", "uvicorn"):
-        needed(module, extra=EXTRA, purpose="the MONAI Label server")
-    import uvicorn
-
-    from camlime.monai_label.app import ExplainApp
-    from camlime.monai_label.explainer import Explainer
-    from camlime.monai_label.guards import checked_origin, is_loopback
-
-    origins = [checked_origin(origin) for origin in serving.origins]
+    settings = needed("monailabel.config", extra=EXTRA, purpose=PURPOSE).settings
     open_to_all = not settings.MONAI_LABEL_AUTH_ENABLE and not serving.without_authentication
     if open_to_all and not is_loopback(serving.host):
         raise RequestError(
             f"on {serving.host} the studies would be open to everybody on the network",
             hint="set up authentication (docs/monai-label.md), or say --without-authentication",
         )
-    listening = _listen(serving.host, serving.port)
-    app = ExplainApp(
+    listening = listen(serving.host, serving.port)
+    try:
+        app = _app(serving, settings, folder)
+        import uvicorn
+
+        web = web_app(app, host=serving.host, origins=origins)
+        config = uvicorn.Config(web, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        count = len(app.datastore().list_images())
+    except BaseException:
+        listening.close()
+        raise
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return Ready(f"http://{shown}:{port}", tuple(app.init_infers()), count, uvicorn.Server(config), listening)
+
+
+def _app(serving: Serving, settings: Any, folder: Path) -> Any:
+    from camlime.classifier import select_device
+
+    select_device(serving.device)
+    bundles = named_bundles(serving.bundles, trust_code=serving.trust_code)
+    settings.MONAI_LABEL_STUDIES = serving.studies
+    for name in ("monailabel", "timeloop"):  # below warnings they print requests, with patients' data
+        logging.getLogger(name).setLevel(logging.WARNING)
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # of sessions that are uploaded as an archive
+    for module in ("monailabel.interfaces.app", "nrrd", "uvicorn"):
+        needed(module, extra=EXTRA, purpose=PURPOSE)
+    from camlime.monai_label.app import ExplainApp
+    from camlime.monai_label.explainer import Explainer
+
+    return ExplainApp(
         Explainer(bundles, device=serving.device),
         studies=serving.studies,
         folder=folder,
         quality=serving.quality,
         score=serving.score,
     )
-    config = uvicorn.Config(
-        web_app(app, host=serving.host, origins=origins),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return Ready(
-        f"http://{shown}:{port}", tuple(app.init_infers()), len(app.datastore().list_images()),
-        uvicorn.Server(config), listening,
-    )  # fmt: skip
 
 
 def web_app(app: Any, *, host: str, origins: Sequence[str]) -> Any:
@@ -179,6 +187,8 @@ def named_bundles(given: Sequence[str], *, trust_code: bool = False) -> dict[str
         BundleError: one cannot be read.
         RequestError: two have the same name, or there is none.
     """
+    from camlime.bundle import Bundle, shipped_bundles
+
     named: dict[str, Bundle] = {}
     for path in given or list(shipped_bundles()):
         bundle = Bundle.load(path, trust_code=trust_code)
@@ -189,18 +199,3 @@ def named_bundles(given: Sequence[str], *, trust_code: bool = False) -> dict[str
     if not named:
         raise RequestError("there is no bundle to serve", hint="give --bundle")
     return named
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)  # so that who reads the address can use it
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise RequestError(
-            f"cannot listen on {host}, port {port}: {why}", hint="give another --port or --host"
-        ) from error
-    return listening

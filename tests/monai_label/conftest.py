@@ -146,7 +146,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(studies: Path, bundles: dict[str, Path]) -> Iterator[Server]:
     """The server for all tests that leave it well."""
     pytest.importorskip("monailabel", reason="needs MONAI Label")
-    server = started(studies, list(bundles.values()), "--allow-origin", "http://ohif.example:3000", "--quality", "quick")
+    server = started(
+        studies, list(bundles.values()), "--allow-origin", "http://ohif.example:3000", "--quality", "quick"
+    )
     yield server
     assert server.end() == 0, "".join(server.said)
     printed = "".join(server.said)

@@ -46,7 +46,10 @@ def test_scoring_and_the_order(work_list):
     started_job = requests.post(f"{work_list.address}/scoring/doubt", json=BUDGETS, timeout=60).json()
     assert started_job["status"] in {"SUBMITTED", "RUNNING"}
     deadline = time.monotonic() + PATIENCE
-    while (job := requests.get(f"{work_list.address}/scoring/", timeout=60).json())["status"] in {"SUBMITTED", "RUNNING"}:
+    while (job := requests.get(f"{work_list.address}/scoring/", timeout=60).json())["status"] in {
+        "SUBMITTED",
+        "RUNNING",
+    }:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert job["status"] == "DONE", job

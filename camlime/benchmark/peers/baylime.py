@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution, FloatArray
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.peers.lime_package import coins_and_answers
 from camlime.errors import RequestError
 from camlime.methods.cam import input_grid_maps

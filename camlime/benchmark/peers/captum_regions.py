@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from camlime.attribution import Attribution
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.peers.score import scored
 from camlime.methods.case import Case
 

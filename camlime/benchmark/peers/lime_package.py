@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution, FloatArray
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.errors import RequestError
 from camlime.masking import Masker
 from camlime.methods.case import Case

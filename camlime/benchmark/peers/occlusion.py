@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from camlime.attribution import Attribution
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 from camlime.benchmark.peers.score import scored
 from camlime.errors import RequestError
 from camlime.methods.case import Case

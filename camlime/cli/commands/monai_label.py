@@ -62,10 +62,8 @@ def monai_label(
             raise RequestError(f"{studies} is no folder", hint="give --studies a folder of images that exists")
         check_writable(Path(studies))
         studies = str(Path(studies).resolve())
-    from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
 
-    select_device(device)
     with tempfile.TemporaryDirectory(prefix="camlime-monai-label-") as folder:
         with stderr().busy("starting"):
             from camlime.monai_label.serving import Serving, ready
