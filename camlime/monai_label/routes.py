@@ -106,6 +106,12 @@ def routes(app: ExplainApp) -> APIRouter:
             store.update_image_info(chosen["id"], {"strategy": handed})
         return {**info, **chosen}
 
+    @router.get("/datastore/", tags=["Datastore"])
+    def datastore(output: Optional[str] = None, user: User = _user) -> Any:  # noqa: UP045
+        if output == "train":  # pairs of paths on this machine
+            raise HTTPException(status_code=404, detail="this server trains nothing")
+        return app.datastore().json() if output == "all" else app.datastore().status()
+
     @router.get("/train/", tags=["Train"])
     def train(user: User = _user) -> Any:
         raise HTTPException(status_code=404, detail="this server trains nothing")

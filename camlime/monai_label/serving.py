@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camlime.extras import needed
 from camlime.errors import RequestError
+from camlime.extras import needed
 from camlime.monai_label.addresses import checked_origin, is_loopback, listen
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ PATIENT_NAME = "Doe-Jane-1970"
 
 needs_monai_label = pytest.mark.skipif(
     importlib.util.find_spec("monailabel") is None,
-    reason='needs MONAI Label, whose pins exclude other extras: pip install "camlime[monai-label]" in a venv of its own',
+    reason='needs MONAI Label: pip install "camlime[monai-label]" into an environment of its own',
 )
 
 
@@ -153,10 +153,7 @@ def server(studies: Path, bundles: dict[str, Path]) -> Iterator[Server]:
     assert server.end() == 0, "".join(server.said)
     printed = "".join(server.said)
     assert PATIENT_NAME not in re.sub(r"^studies: .*$", "", printed, flags=re.M), printed
-    assert "Traceback" not in printed.replace(EXPECTED_TRACEBACK, ""), printed
-
-
-EXPECTED_TRACEBACK = "<traceback of the dataset without labels>"
+    assert "Traceback" not in printed, printed
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_the_tasks_are_listed_as_viewers_want_them(client):
     assert types.pop("spot_fused_click") == "deepedit"
     assert set(types.values()) == {"segmentation"}
     assert info["labels"] == ["Strong evidence for", "Moderate evidence for", "Evidence against"]
-    assert list(info["strategies"])[0] == "doubt" and list(info["scoring"]) == ["doubt"]
+    assert next(iter(info["strategies"])) == "doubt" and list(info["scoring"]) == ["doubt"]
     assert "point" in info["models"]["spot_fused"]["config"] and "point" not in info["models"]["ball_fused"]["config"]
 
 
@@ -207,7 +207,7 @@ def test_many_at_once_are_as_one_after_the_other(client, server, studies, bundle
     with ThreadPoolExecutor(len(asked) + 1) as pool:
         volumes = list(pool.map(infer, asked))
         assert pool.submit(client.info).result(timeout=60)["name"] == "camlime"
-    for (task, study, seed), volume in zip(asked[:6], volumes[:6], strict=True):
+    for (_, study, seed), volume in zip(asked[:6], volumes[:6], strict=True):
         alone = directly(studies, bundles, f"{study}.nii.gz", "ball", "lime", seed=seed)
         np.testing.assert_allclose(volume, alone.attributions["lime"].values, rtol=1e-4, atol=1e-5)
     stored = client.datastore()["objects"]

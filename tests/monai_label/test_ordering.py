@@ -78,8 +78,9 @@ def test_scoring_and_the_order(work_list):
 
 def test_it_outlasts_the_server(work_list):
     """What is known of the studies lies with them."""
-    folder = next(line for line in work_list.process.args if line.endswith("list0") or "/list" in line)
-    record = json.loads((Path(folder) / "datastore_v2.json").read_text())
+    command = list(work_list.process.args)
+    folder = Path(command[command.index("--studies") + 1])
+    record = json.loads((folder / "datastore_v2.json").read_text())
     assert record["objects"]["b"]["image"]["info"]["camlime"]["ball"]["doubt"]["value"] >= 0
     assert {"ball_fused", "original"} <= set(record["objects"]["b"]["labels"])
 
