@@ -86,7 +86,8 @@ def test_no_name_leads_out_of_the_studies(server, studies, tmp_path):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("post", "/train/ball_fused"), ("post", "/reload"), ("get", "/logs/"), ("get", "/model/ball_fused"), ("get", "/datastore/?output=train"),
+        ("post", "/train/ball_fused"), ("post", "/reload"), ("get", "/logs/"), ("get", "/model/ball_fused"),
+        ("get", "/datastore/?output=train"),
         ("post", "/infer/wsi/ball_fused"),
     ],
 )  # fmt: skip
