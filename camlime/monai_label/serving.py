@@ -126,8 +126,8 @@ def _app(serving: Serving, settings: Any, folder: Path) -> Any:
     select_device(serving.device)
     bundles = named_bundles(serving.bundles, trust_code=serving.trust_code)
     settings.MONAI_LABEL_STUDIES = serving.studies
-    for name in ("monailabel", "timeloop"):  # below warnings they print requests, with patients' data
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("monailabel").setLevel(logging.WARNING)  # below, it prints requests with patients' data
+    logging.getLogger("timeloop").disabled = True  # sets its own level, and says only that it runs
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # of sessions that are uploaded as an archive
     for module in ("monailabel.interfaces.app", "nrrd", "uvicorn"):
         needed(module, extra=EXTRA, purpose=PURPOSE)
