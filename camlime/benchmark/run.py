@@ -10,7 +10,6 @@ from typing import Any
 
 from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.comparing import ORDER
-from camlime.benchmark.extras import needed
 from camlime.benchmark.figures import draw_figures
 from camlime.benchmark.methods import METHODS
 from camlime.benchmark.page import write_page
@@ -22,6 +21,7 @@ from camlime.benchmark.tables import maps_table, stability_table, values_table
 from camlime.benchmark.work import Job, Record
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
+from camlime.extras import needed
 
 MARGIN = 0.05
 """Of non-inferiority, as a share of the better parent's mean."""

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from camlime.benchmark.extras import needed
 from camlime.benchmark.work import Job, Record, measure_case
 from camlime.errors import CamlimeError, RequestError
+from camlime.extras import needed
 
 RETRIES = 1
 """How often a case is tried again whose worker died (on a cluster of one's own, the scheduler's setting holds)."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from camlime.attribution import FloatArray
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 
 DRAWS = 2000
 SEED = 20_110

@@ -13,6 +13,7 @@ from camlime.cli.commands.demo import demo
 from camlime.cli.commands.explain import explain
 from camlime.cli.commands.export import export
 from camlime.cli.commands.layers import layers
+from camlime.cli.commands.monai_label import monai_label
 from camlime.cli.commands.report import report
 from camlime.cli.commands.slide import slide
 from camlime.cli.commands.what_if import what_if
@@ -36,6 +37,7 @@ COMMANDS = (
     layers,
     slide,
     benchmark,
+    monai_label,
     demo,
     check_bundle,
     add_explain,
