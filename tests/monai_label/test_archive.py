@@ -164,7 +164,7 @@ def test_a_series_is_explained_on_its_own_grid(archive, realm, bundles, dicom, t
     labels = sitk.ReadImage(file)
     expected = explain(dicom, bundles["ball"], methods=["lime"], device="cpu", segmentations=1, **SETTINGS)
     lead = expected.attributions["lime"]
-    levels = evidence_levels(lead.values, expected.input.valid.numpy(), std=lead.std)
+    levels = evidence_levels(lead.values, expected.input.valid.numpy(), std=lead.std, factor=lead.interval_factor)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(dicom)))
     shown = reader.Execute()  # the grid of 3D Slicer and OHIF

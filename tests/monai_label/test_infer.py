@@ -58,7 +58,8 @@ def test_levels_are_the_engines_own(client, studies, bundles, method):
     expected = directly(studies, bundles, "ball_b.nii.gz", "ball", method)
     lead = expected.attributions[method]
     assert labels.dtype == np.uint8 and labels.any()
-    np.testing.assert_array_equal(labels, evidence_levels(lead.values, expected.input.valid.numpy(), std=lead.std))
+    levels = evidence_levels(lead.values, expected.input.valid.numpy(), std=lead.std, factor=lead.interval_factor)
+    np.testing.assert_array_equal(labels, levels)
     np.testing.assert_allclose(affine, expected.input.affine, atol=1e-5)
     assert answer["prediction"]["probabilities"] == pytest.approx(dict(expected.prediction.probabilities))
     # 3D Slicer's plug-in sorts the names by number and gives the n-th the number n.
