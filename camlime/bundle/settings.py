@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from camlime.bundle.slice_settings import DomainSettings, SequenceSettings, parse_domain, parse_sequence, parse_slices
 from camlime.errors import BundleError
 
 SETTINGS_FILE = "configs/explain.json"
@@ -46,6 +47,9 @@ class ExplainSettings:
         microns_per_pixel: resolution of the tiles that the bundle was trained on; ``None`` if not said.
         tile_size: (columns, rows) of such a tile, in pixels, as the preprocessing takes it; ``None`` if it is the
             network's input size.
+        slices: by plane, where the axes of the images that a 2D bundle takes point in the patient.
+        domain: how to tell what is unlike the training data; ``None`` where the bundle cannot.
+        sequence: what the training data are, to warn of anything else.
 
     Example:
         >>> ExplainSettings.parse({"methods": ["gradcam"], "field_of_view_mm": 40}).field_of_view_mm
@@ -62,6 +66,9 @@ class ExplainSettings:
     demo_phantom: NamedOptions | None = None
     microns_per_pixel: float | None = None
     tile_size: tuple[int, int] | None = None
+    slices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    domain: DomainSettings | None = None
+    sequence: SequenceSettings | None = None
 
     @classmethod
     def parse(cls, block: object, *, file: str = SETTINGS_FILE) -> ExplainSettings:
@@ -158,4 +165,7 @@ _PARSERS: dict[str, Callable[[Any], object]] = {
     "demo_phantom": _named,
     "microns_per_pixel": _microns,
     "tile_size": _tile_size,
+    "slices": parse_slices,
+    "domain": parse_domain,
+    "sequence": parse_sequence,
 }

@@ -16,6 +16,15 @@ class LimeMode(str, Enum):
     stock = "stock"
 
 
+class SlicePlane(str, Enum):
+    """Which slices of a volume."""
+
+    axial = "axial"
+    coronal = "coronal"
+    sagittal = "sagittal"
+    native = "native"
+
+
 def _checked_budget(text: str | None) -> str | None:
     if text is None or text == "auto" or (text.isdecimal() and int(text) > 0):
         return text
@@ -49,6 +58,13 @@ CenterVoxel = Annotated[
 ]
 Series = Annotated[
     str | None, typer.Option("--series", metavar="UID", help="Which DICOM series, where a folder holds several.")
+]
+Plane = Annotated[
+    SlicePlane | None,
+    typer.Option("--plane", help="Of the slices, for a 2D bundle on a volume; the series' own if left out."),
+]
+SlicePart = Annotated[
+    str | None, typer.Option("--slices", metavar="A:B", help="Slices to classify, from 0, both ends included.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda or cuda:N.")]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Let the bundle run code of its own.")]

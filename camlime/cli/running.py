@@ -14,6 +14,7 @@ from camlime.cli.console import stderr, stdout
 from camlime.cli.interrupts import Interrupts
 from camlime.cli.places import Place
 from camlime.cli.progress import Watch
+from camlime.cli.slicing import Slicing, explain_and_save_slices
 from camlime.explanation import Explanation
 from camlime.pipeline import checked_methods, explain
 from camlime.scan import Scan
@@ -36,6 +37,7 @@ class Request:
         quiet: print the files only.
         settings: fields of :class:`camlime.pipeline.Settings`.
         also: files to put into the output together with the results, or not at all.
+        slicing: which slices of a volume, for a 2D bundle.
     """
 
     scan: Path
@@ -50,6 +52,7 @@ class Request:
     quiet: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[Path, ...] = ()
+    slicing: Slicing = field(default_factory=Slicing)
 
 
 def explain_and_save(request: Request) -> list[Path]:
@@ -73,6 +76,9 @@ def explain_and_save(request: Request) -> list[Path]:
         with stderr().busy("reading scan and bundle", quiet=request.quiet):
             scan = Scan.read(request.scan, series=request.series)
             bundle = Bundle.load(request.bundle, trust_code=request.trust_code)
+        if request.slicing.needed(bundle, scan):
+            interrupts.soften()
+            return explain_and_save_slices(request, scan, bundle, interrupts)
         point = request.place.in_ras(scan)
         interrupts.soften()
         with Watch(interrupts, quiet=request.quiet) as watch:

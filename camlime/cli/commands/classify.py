@@ -10,6 +10,7 @@ import typer
 from camlime.cli import options
 from camlime.cli.places import Place, check_scan
 from camlime.cli.reporting import reported
+from camlime.cli.slicing import Slicing, classify_and_print
 
 
 @reported
@@ -20,6 +21,11 @@ def classify(
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    plane: options.Plane = None,
+    slices: options.SlicePart = None,
+    slice_: Annotated[
+        int | None, typer.Option("--slice", min=0, metavar="N", help="The only slice to classify.")
+    ] = None,
     series: options.Series = None,
     device: options.Device = "auto",
     trust_code: options.TrustCode = False,
@@ -28,6 +34,7 @@ def classify(
 ) -> None:
     """Print what the model answers: each class with its probability."""
     place = Place(point, point_lps, center_voxel)
+    slicing = Slicing(None if plane is None else plane.value, slices, slice_)
     check_scan(scan)
     from camlime import pipeline
     from camlime.bundle import Bundle
@@ -38,6 +45,9 @@ def classify(
     select_device(device)
     read = Scan.read(scan, series=series)
     loaded = Bundle.load(bundle, trust_code=trust_code)
+    if slicing.needed(loaded, read) or loaded.explain_settings.slices:
+        classify_and_print(read, loaded, slicing, device, as_json=as_json)
+        return
     prediction = pipeline.classify(read, loaded, point=place.in_ras(read), device=device)
     if as_json:
         answer = {

@@ -10,6 +10,7 @@ import typer
 from camlime.cli import options
 from camlime.cli.places import Place, check_scan, check_writable
 from camlime.cli.reporting import reported
+from camlime.cli.slicing import Slicing
 
 
 @reported
@@ -64,6 +65,14 @@ def explain(
         int | None,
         typer.Option("--evidence-budget", min=0, metavar="N", help="Passes for the evidence on all maps; 0 for none."),
     ] = None,
+    plane: options.Plane = None,
+    slices: options.SlicePart = None,
+    slice_: Annotated[
+        int | None, typer.Option("--slice", min=0, metavar="N", help="The slice to explain; the strongest if left out.")
+    ] = None,
+    n_explained: Annotated[
+        int | None, typer.Option("--n-explained", min=1, metavar="N", help="How many slices to explain (3).")
+    ] = None,
     series: options.Series = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -89,6 +98,7 @@ def explain(
     place = Place(point, point_lps, center_voxel)
     if regions is not None and n_regions is not None:
         raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
+    slicing = Slicing(None if plane is None else plane.value, slices, slice_, n_explained)
     if regions is None and (region_names is not None or subdivide is not None):
         raise typer.BadParameter("--region-names and --subdivide are for the structures of --regions")
     check_scan(scan)
@@ -104,6 +114,7 @@ def explain(
             bundle=bundle,
             output=output,
             place=place,
+            slicing=slicing,
             series=series,
             native_grid=native_grid,
             report=report,

@@ -1,0 +1,170 @@
+"""Slices on the command line: which are meant, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from camlime.cli import INTERRUPTED
+from camlime.cli.console import Printer, stderr, stdout
+from camlime.overview.words import clean
+
+if TYPE_CHECKING:
+    from camlime.bundle import Bundle
+    from camlime.cli.interrupts import Interrupts
+    from camlime.cli.running import Request
+    from camlime.scan import Scan
+    from camlime.slices import SliceAnswers
+
+_MANY_DIGITS = 7
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """What the user said of slices.
+
+    Args:
+        plane: ``axial``, ``coronal``, ``sagittal`` or ``native``.
+        part: ``A:B``, the slices to classify, both ends included.
+        index: the slice to explain, or the only one to classify.
+        count: how many to explain.
+
+    Raises:
+        typer.BadParameter: ``part`` is no range.
+    """
+
+    plane: str | None = None
+    part: str | None = None
+    index: int | None = None
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.part is not None:
+            self.range()
+
+    def range(self) -> range | None:
+        """The slices that ``part`` names."""
+        if self.part is None:
+            return None
+        first, colon, last = self.part.partition(":")
+        numbers = [text for text in (first, last) if text.isdecimal() and len(text) < _MANY_DIGITS]
+        if not colon or len(numbers) != 2 or int(first) > int(last):
+            raise typer.BadParameter(
+                f"--slices '{self.part}' is not A:B, two slice numbers from 0, the lower one first"
+            )
+        return range(int(first), int(last) + 1)
+
+    def needed(self, bundle: Bundle, scan: Scan) -> bool:
+        """Whether the scan has to be taken slice by slice, or the user wants it to be."""
+        asked = any(value is not None for value in (self.plane, self.part, self.index, self.count))
+        return asked or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
+
+    @property
+    def plane_or_native(self) -> str:
+        """The plane, the series' own if none was named."""
+        return self.plane or "native"
+
+
+def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str, *, as_json: bool) -> None:
+    """Classify the slices and print one line each, or JSON."""
+    import json
+
+    from camlime.record import plain
+    from camlime.slices import classify_slices
+    from camlime.slices.saving import answer_record
+
+    chosen = slicing.range() if slicing.index is None else [slicing.index]
+    answers = classify_slices(scan, bundle, plane=slicing.plane_or_native, slices=chosen, device=device)
+    if not as_json:
+        print_answers(stdout(), answers)
+        return
+    record = {
+        "plane": answers.stack.plane,
+        "axis": answers.stack.axis,
+        "slices": [answer_record(answer) for answer in answers.answers],
+        "domain": {"threshold": answers.threshold, "quantile": answers.quantile},
+        "volume_class": None,
+        "bundle": {"name": bundle.name, "version": bundle.version},
+        "warnings": list(answers.warnings),
+    }
+    typer.echo(json.dumps(plain(record), indent=2))
+
+
+def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interrupts: Interrupts) -> list[Path]:
+    """Explain the slices, save and print; a first Ctrl-C saves what there is.
+
+    Raises:
+        typer.Exit: interrupted; what was kept is saved.
+        KeyboardInterrupt: interrupted with nothing saved.
+    """
+    from camlime.cli.progress import Watch
+    from camlime.slices import explain_slices
+    from camlime.slices.explaining import DEFAULT_EXPLAINED
+
+    slicing, settings = request.slicing, _settings(request)
+    with Watch(interrupts, quiet=request.quiet) as watch:
+        result = explain_slices(
+            scan,
+            bundle,
+            plane=slicing.plane_or_native,
+            slices=slicing.range(),
+            explained=None if slicing.index is None else [slicing.index],
+            count=slicing.count or DEFAULT_EXPLAINED,
+            listeners=watch.listeners(),
+            on_slice=lambda n: None if request.quiet else stderr().line((f"slice {n}", "dim")),
+            **settings,
+        )
+    if not result.complete and not result.explanations:
+        raise KeyboardInterrupt
+    files = result.save(request.output, native=scan if request.native_grid else None)
+    printer = stdout()
+    if request.quiet:
+        printer.exactly(*files)
+    else:
+        print_answers(printer, result.answers, tuple(result.explanations))
+        printer.head("files")
+        printer.exactly(*[f"  {path}" for path in files])
+    if not result.complete:
+        stderr().line(("interrupted: ", "yellow"), (f"kept {len(result.explanations)} explained slice(s)", ""))
+        raise typer.Exit(INTERRUPTED)
+    return files
+
+
+def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[int] = ()) -> None:
+    """Print one line a slice, then what the user should know."""
+    stack = answers.stack
+    own = ", the series' own plane" if stack.native else ""
+    printer.head(f"{stack.plane} slices along axis {stack.axis}{own}; no class for the volume")
+    if answers.threshold is not None and answers.quantile is not None:
+        printer.line(
+            (f"  flagged beyond a score of {answers.threshold:.1f}", "dim"),
+            (f", which {1 - answers.quantile:.0%} of the training data's kind exceed", "dim"),
+        )
+    for answer in answers.answers:
+        x, y, z = answer.centre_ras
+        place = f"  {answer.index:4d}  R {x:7.1f}  A {y:7.1f}  S {z:7.1f}  "
+        score = "" if answer.score is None else f"  score {answer.score:6.1f}"
+        if answer.flag is not None:
+            printer.line((place, ""), (f"{answer.flag}: no answer", "yellow"), (score, "dim"))
+            continue
+        name = str(answer.class_name)
+        said = f"{clean(name)} {100 * answer.probabilities[name]:5.1f} %"
+        note = "  explained" if answer.index in explained else ""
+        printer.line((place, ""), (said, "bold"), (score, "dim"), (note, "dark_orange"))
+    for warning in answers.warnings:
+        printer.line(("warning: ", "yellow"), (warning, ""))
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    from camlime.errors import RequestError
+
+    if request.report or request.identified:
+        raise RequestError("a report page is made of one image, not of slices", hint="use the folder of a slice")
+    place = request.place
+    if any(value is not None for value in (place.ras, place.lps, place.voxel)):
+        raise RequestError("a point is not for slices", hint="name the slice with --slice instead")
+    return dict(request.settings)

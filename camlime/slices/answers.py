@@ -1,0 +1,221 @@
+"""What a 2D bundle says of each slice of a volume, and which of its answers are worth anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camlime.bundle import Bundle
+from camlime.bundle.model_input import ModelInput
+from camlime.classifier import Classifier
+from camlime.domain import Domain, answers_and_features
+from camlime.errors import RequestError
+from camlime.pipeline import classifier_of
+from camlime.scan import Scan
+from camlime.slices.sequence import sequence_doubts
+from camlime.slices.stack import AS_DISPLAYED, NATIVE, SliceStack, cut
+
+CONSTANT = "constant"
+OUT_OF_DOMAIN = "out of domain"
+
+MANY_FLAGGED = 0.5
+"""Share of flagged slices from which on the sequence or the plane itself is doubted."""
+
+ANISOTROPIC = 2.0
+"""Ratio of a slice's two pixel edges from which on it is called a coarse reformat."""
+
+
+@dataclass(frozen=True)
+class SliceAnswer:
+    """What the model said of one slice.
+
+    Args:
+        index: of the slice, along the scan's axis.
+        centre_ras: RAS mm of its middle, shape ``(3,)``.
+        probabilities: by class; empty for a constant slice, which is not asked about. Where ``flag`` is set they mean
+            nothing.
+        logits: by class.
+        log_odds: by class, against all others.
+        score: how unlike the training data it is; ``None`` where the bundle cannot tell.
+        share_beyond: how many slices of the training data's kind have such a score or a higher one.
+        flag: why the answer is none: :data:`CONSTANT` or :data:`OUT_OF_DOMAIN`; ``None`` where it is one.
+    """
+
+    index: int
+    centre_ras: NDArray[np.float64]
+    probabilities: Mapping[str, float]
+    logits: Mapping[str, float]
+    log_odds: Mapping[str, float]
+    score: float | None = None
+    share_beyond: float | None = None
+    flag: str | None = None
+
+    @property
+    def class_name(self) -> str | None:
+        """The most probable class; ``None`` for a flagged slice."""
+        if self.flag is not None:
+            return None
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+
+@dataclass(frozen=True)
+class SliceAnswers:
+    """All slices that were asked about. There is no class for the volume, by intent.
+
+    Args:
+        stack: the slices.
+        answers: one a slice, in the scan's order.
+        inputs: what the network saw, by slice; constant ones are missing.
+        class_names: in the model's order.
+        threshold: of the score; ``None`` where the bundle has none.
+        quantile: of the training data's kind that lies below the threshold.
+        warnings: what the user should know, in sentences.
+        classifier: that answered.
+    """
+
+    stack: SliceStack
+    answers: tuple[SliceAnswer, ...]
+    inputs: Mapping[int, ModelInput]
+    class_names: tuple[str, ...]
+    threshold: float | None
+    quantile: float | None
+    warnings: tuple[str, ...]
+    classifier: Classifier
+
+    def __getitem__(self, index: int) -> SliceAnswer:
+        return next(answer for answer in self.answers if answer.index == index)
+
+    @property
+    def in_domain(self) -> tuple[SliceAnswer, ...]:
+        """Those that are not flagged."""
+        return tuple(answer for answer in self.answers if answer.flag is None)
+
+    def strongest(self, count: int, class_name: str | None = None) -> tuple[int, ...]:
+        """The slices to explain: not flagged, with the highest log-odds of a class, or of their own; in order.
+
+        Args:
+            count: at most so many.
+            class_name: whose log-odds; each slice's own predicted class if ``None``.
+        """
+
+        def evidence(answer: SliceAnswer) -> float:
+            return answer.log_odds[class_name or str(answer.class_name)]
+
+        ranked = sorted(self.in_domain, key=evidence, reverse=True)
+        return tuple(sorted(answer.index for answer in ranked[:count]))
+
+
+def classify_slices(
+    scan: Scan,
+    bundle: Bundle,
+    *,
+    plane: str = NATIVE,
+    slices: Sequence[int] | None = None,
+    device: str = "auto",
+    classifier: Classifier | None = None,
+) -> SliceAnswers:
+    """Ask a 2D bundle about the slices of a volume.
+
+    Args:
+        scan: 3D, or a single image.
+        bundle: that takes 2D images.
+        plane: ``axial``, ``coronal``, ``sagittal`` or ``native``; see :func:`camlime.slices.cut`.
+        slices: which, by index; all if ``None``.
+        device: for the network, if ``classifier`` is not given.
+        classifier: the bundle's model, if it is there already.
+
+    Raises:
+        RequestError: the bundle takes volumes, or there is no such plane or slice.
+        BundleError: the slices do not fit the bundle.
+
+    Example:
+        >>> answers = classify_slices(Scan.read("series"), Bundle.load("bundle"), plane="axial")  # doctest: +SKIP
+        >>> [(a.index, a.class_name, a.flag) for a in answers.answers]  # doctest: +SKIP
+        [(0, None, 'out of domain'), (1, 'glioma', None)]
+    """
+    if bundle.spatial_dims != 2:
+        raise RequestError(
+            f"bundle '{bundle.name}' takes whole volumes, so there are no slices to choose", hint="leave the plane out"
+        )
+    settings = bundle.explain_settings
+    stack = cut(scan, plane, settings.slices or AS_DISPLAYED)
+    chosen = _checked(stack, slices)
+    domain = Domain.of(bundle)
+    ready = classifier or classifier_of(bundle, device=device)
+    inputs = {n: bundle.prepare(stack.slice(n)) for n in chosen if not stack.is_constant(n)}
+    answers = {n: SliceAnswer(n, stack.centre_ras(n), {}, {}, {}, flag=CONSTANT) for n in chosen}
+    if inputs:
+        images = torch.stack([given.image for given in inputs.values()])
+        logits, features = answers_and_features(ready, images, domain.layers if domain else ())
+        scores = domain.scores(features) if domain else np.full(len(images), np.nan)
+        for n, row, score in zip(inputs, logits, scores, strict=True):
+            answers[n] = _answer(n, stack, ready, row, float(score), domain)
+    return SliceAnswers(
+        stack=stack,
+        answers=tuple(answers.values()),
+        inputs=inputs,
+        class_names=ready.class_names,
+        threshold=domain.threshold if domain else None,
+        quantile=domain.quantile if domain else None,
+        warnings=_warnings(scan, bundle, stack, tuple(answers.values()), domain),
+        classifier=ready,
+    )
+
+
+def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:
+    if slices is None:
+        return tuple(range(len(stack)))
+    for n in slices:
+        if not 0 <= n < len(stack):
+            raise RequestError(
+                f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
+            )
+    if not slices:
+        raise RequestError("no slice was asked for", hint=f"slices are 0 to {len(stack) - 1}")
+    return tuple(sorted(set(slices)))
+
+
+def _answer(
+    n: int, stack: SliceStack, classifier: Classifier, row: torch.Tensor, score: float, domain: Domain | None
+) -> SliceAnswer:
+    names = classifier.class_names
+    one = row[None]
+    single = len(row) == 1
+    return SliceAnswer(
+        index=n,
+        centre_ras=stack.centre_ras(n),
+        probabilities=dict(zip(names, map(float, classifier.probabilities(one)[0].double()), strict=True)),
+        logits=dict(zip(names[-1:] if single else names, map(float, row.double()), strict=True)),
+        log_odds={name: float(classifier.log_odds(one, i)[0]) for i, name in enumerate(names)},
+        score=score if domain else None,
+        share_beyond=domain.share_beyond(score) if domain else None,
+        flag=OUT_OF_DOMAIN if domain and score > domain.threshold else None,
+    )
+
+
+def _warnings(
+    scan: Scan, bundle: Bundle, stack: SliceStack, answers: tuple[SliceAnswer, ...], domain: Domain | None
+) -> tuple[str, ...]:
+    settings = bundle.explain_settings
+    said = [*bundle.assumptions]
+    if settings.sequence is not None:
+        said += sequence_doubts(scan, settings.sequence)
+    if not settings.slices:
+        said.append("the bundle does not say how slices are held: they are turned as radiologists are shown them")
+    if domain is None:
+        said.append("the bundle cannot tell slices unlike its training data: every slice is classified")
+    flagged = sum(answer.flag is not None for answer in answers)
+    if len(answers) > 1 and flagged > MANY_FLAGGED * len(answers):
+        said.append(
+            f"{flagged} of {len(answers)} slices are unlike the training data: is this the right sequence and plane?"
+        )
+    if max(stack.pixel_mm) > ANISOTROPIC * min(stack.pixel_mm):
+        said.append(
+            f"{stack.plane} slices of this series have pixels of {stack.pixel_mm[0]:.1f} x {stack.pixel_mm[1]:.1f} mm: "
+            "they are reformatted from coarse slices, which is not what a bundle trains on; native slices are finer"
+        )
+    return tuple(said)

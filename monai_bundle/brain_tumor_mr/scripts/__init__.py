@@ -1,0 +1,1 @@
+"""Training, evaluation and reporting of the brain tumour bundle; inference needs nothing from here."""

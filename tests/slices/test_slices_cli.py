@@ -1,0 +1,78 @@
+"""The commands on a volume with a 2D bundle: as a user types them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from camlime.cli.app import app
+
+runner = CliRunner()
+
+
+def run(*words):
+    return runner.invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def explained(bundle_path, volume_file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "out"
+    words = ("--plane", "axial", "--methods", "gradcam", "--class", "bright", "--n-explained", 2)
+    done = run("explain", volume_file, "--bundle", bundle_path, "--output", out, *words, "--evidence-budget", 0)
+    assert done.exit_code == 0, done.output
+    return done, out
+
+
+def test_classify_prints_a_line_a_slice(bundle_path, volume_file):
+    done = run("classify", volume_file, "--bundle", bundle_path, "--plane", "coronal", "--slices", "20:30")
+    assert done.exit_code == 0
+    assert "coronal slices" in done.stdout
+    assert "no class for the volume" in done.stdout
+    assert sum("  score " in line for line in done.stdout.splitlines()) == 11
+
+
+def test_classify_as_json(bundle_path, volume_file):
+    done = run("classify", volume_file, "--bundle", bundle_path, "--slice", 12, "--json")
+    record = json.loads(done.stdout)
+    assert [row["index"] for row in record["slices"]] == [12]
+    assert record["volume_class"] is None
+    assert record["domain"]["quantile"] == pytest.approx(0.98)
+
+
+def test_explain_writes_stacked_maps_and_a_folder_a_slice(explained):
+    done, out = explained
+    record = json.loads((out / "explanation.json").read_text())
+    chosen = [row["index"] for row in record["slices"] if "explanation" in row]
+    assert len(chosen) == 2
+    assert done.stdout.count("  explained") == 2
+    for n in chosen:
+        assert json.loads((out / f"slice_{n:03d}" / "explanation.json").read_text())["explained_class"] == "bright"
+    assert {"input.nii.gz", "slices.nii.gz", "gradcam.nii.gz", "overview.png"} <= set(record["files"])
+
+
+def test_the_picture_is_one(explained):
+    from PIL import Image
+
+    with Image.open(explained[1] / "overview.png") as picture:
+        assert min(picture.size) > 500
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--slices", "9:3"), 2, "is not A:B"),
+        (("--slices", "all"), 2, "is not A:B"),
+        (("--slices", "30:99"), 6, "slices are 0 to 31"),
+        (("--slice", "77"), 6, "choose another slice"),
+        (("--plane", "oblique"), 2, "oblique"),
+        (("--point", "1", "2", "3"), 6, "--slice"),
+    ],
+)
+def test_what_cannot_be_done_is_said(bundle_path, volume_file, tmp_path, words, code, said):
+    done = run("explain", volume_file, "--bundle", bundle_path, "--output", tmp_path / "out", *words)
+    assert done.exit_code == code, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "out").exists()
