@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+NORMAL_95 = 1.959964
+"""Standard errors to either side that hold 95 % of a normal distribution."""
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -45,3 +48,8 @@ class Attribution:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     region_covariance: FloatArray | None = field(default=None, repr=False)
     structure_std: FloatArray | None = None
+
+    @property
+    def interval_factor(self) -> float:
+        """Half the width of a 95 % interval in standard errors: as the method states it, else the normal one."""
+        return float(self.parameters.get("interval_factor", NORMAL_95))

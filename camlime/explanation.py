@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.evidence.records import Evidence
+from camlime.levels import first_to_show
 from camlime.methods.agreement import Agreement
 from camlime.regions import Regions
 from camlime.scan import Scan
 
 __all__ = ["Attribution", "Explanation", "Prediction"]
 
-NORMAL_95 = 1.959964
-"""Standard errors to either side that hold 95 % of a normal distribution."""
+_WEIGHED_FIRST = ("fused", "lime", "occlusion")
+"""Whose weights of regions stand first in tables."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Explanation:
         volumes = self.regions.volumes_ml(self.input.affine)
         centres = self.regions.centres_ras(self.input.affine)
         weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
-        lead = next((weighed[name] for name in ("fused", "lime", "occlusion") if name in weighed), None)
+        lead = next((weighed[name] for name in _WEIGHED_FIRST if name in weighed), None)
         structures = self.regions.structure_names()
         rows: list[dict[str, Any]] = []
         for i in range(self.regions.count):
@@ -126,7 +127,7 @@ class Explanation:
             return []
         volumes = self.regions.volumes_ml(self.input.affine)
         weighed = {name: a for name, a in self.attributions.items() if a.region_weights is not None}
-        lead = next((weighed[name] for name in ("fused", "lime") if name in weighed), None)
+        lead = next((weighed[name] for name in _WEIGHED_FIRST if name in weighed), None)
         rows: list[dict[str, Any]] = []
         for i, name in enumerate(names):
             parts = np.flatnonzero(structure_of == i)
@@ -157,10 +158,8 @@ class Explanation:
 
 def leading(attributions: Mapping[str, Attribution]) -> Attribution | None:
     """The attribution to show first: fused, else lime, else the first there is."""
-    for name in ("fused", "lime"):
-        if name in attributions:
-            return attributions[name]
-    return next(iter(attributions.values()), None)
+    first = first_to_show(attributions)
+    return None if first is None else attributions[first]
 
 
 def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -174,18 +173,22 @@ def strongest_voxel(values: NDArray[np.floating]) -> NDArray[np.int64]:
 def _weight(attribution: Attribution, i: int) -> dict[str, Any]:
     weights, std = attribution.region_weights, attribution.region_std
     return _with_interval(
-        float(weights[i]) if weights is not None else None, float(std[i]) if std is not None else None
+        float(weights[i]) if weights is not None else None,
+        float(std[i]) if std is not None else None,
+        attribution.interval_factor,
     )
 
 
 def _structure_weight(attribution: Attribution, i: int, parts: NDArray[np.int64]) -> dict[str, Any]:
     weights, std = attribution.region_weights, attribution.structure_std
     return _with_interval(
-        float(weights[parts].sum()) if weights is not None else None, float(std[i]) if std is not None else None
+        float(weights[parts].sum()) if weights is not None else None,
+        float(std[i]) if std is not None else None,
+        attribution.interval_factor,
     )
 
 
-def _with_interval(weight: float | None, error: float | None) -> dict[str, Any]:
-    reach = None if weight is None or error is None else NORMAL_95 * error
+def _with_interval(weight: float | None, error: float | None, factor: float) -> dict[str, Any]:
+    reach = None if weight is None or error is None else factor * error
     interval = None if weight is None or reach is None else [weight - reach, weight + reach]
     return {"weight": weight, "standard_error": error, "interval_95": interval}

@@ -28,6 +28,23 @@ def provenance(
 ) -> dict[str, Any]:
     """Versions, hashes, settings: what it takes to make the same explanation again."""
     return {
+        **made_with(bundle),
+        "scan": {"name": scan.source.name, "series_uid": scan.series_uid},
+        "point_ras_mm": None if wanted.point is None else [float(x) for x in wanted.point],
+        "seed": wanted.seed,
+        "device": str(classifier.device),
+        "mixed_precision": wanted.amp,
+        "batch_size": wanted.batch_size,
+        "budget": budget,
+        "baseline": baseline,
+        "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
+        "subdivide": wanted.subdivide,
+    }
+
+
+def made_with(bundle: Bundle) -> dict[str, Any]:
+    """Versions, the time, and the bundle with its hashes: what every result records."""
+    return {
         "camlime": __version__,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
@@ -39,16 +56,6 @@ def provenance(
             "trusted_code": bundle.trusted_code,
             "assumptions": list(bundle.assumptions),
         },
-        "scan": {"name": scan.source.name, "series_uid": scan.series_uid},
-        "point_ras_mm": None if wanted.point is None else [float(x) for x in wanted.point],
-        "seed": wanted.seed,
-        "device": str(classifier.device),
-        "mixed_precision": wanted.amp,
-        "batch_size": wanted.batch_size,
-        "budget": budget,
-        "baseline": baseline,
-        "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
-        "subdivide": wanted.subdivide,
     }
 
 

@@ -9,14 +9,13 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.evidence import Remake
-from camlime.methods import cam
+from camlime.methods import cam, occlusion
 from camlime.methods.agreement import Agreement
 from camlime.methods.budget import Budget
 from camlime.methods.case import Case
 from camlime.methods.combine import RULES, combine
 from camlime.methods.fused import Fused
 from camlime.methods.lime import Lime
-from camlime.methods.occlusion import Occlusion
 from camlime.methods.sampling import Cancelled
 from camlime.settings import Settings
 from camlime.subdivision import with_structures
@@ -101,27 +100,26 @@ class Runner:
         }
 
     def remake(self, name: str) -> Remake:
-        """The method's map of another case, within so many passes."""
+        """The method's map of another case, within so many passes; CAMs and occlusion take what they take."""
 
         def make(case: Case, passes: int) -> Attribution:
             for rule in RULES:
                 if name == rule:
                     gradcam, lime = (self._method(parent, passes).explain(case) for parent in ("gradcam", "lime"))
                     return combine(rule, gradcam, lime, case.input.valid.numpy())
-            if name == "occlusion":  # there is no fewer than one pass a region
-                passes = max(passes, 1 + case.regions[0].count)
-            return self._method(name, passes).explain(case)
+            # Occlusion covers every part once, whatever it may use.
+            return self._method(name, None if name == occlusion.NAME else passes).explain(case)
 
         return make
 
-    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused | Occlusion:
+    def _method(self, name: str, passes: int | None = None) -> cam.Cam | Lime | Fused | occlusion.Occlusion:
         budget = passes or self._budget
         if name == "lime":
             return Lime(budget=budget, mode=self._wanted.lime_mode)
         if name == "fused":
             return Fused(budget=budget, target_layer=self._layer)
-        if name == "occlusion":
-            return Occlusion(budget=budget, window_mm=self._wanted.window_mm)
+        if name == occlusion.NAME:
+            return occlusion.Occlusion(budget=budget, window_mm=self._wanted.window_mm)
         return cam.Cam(name, target_layer=self._layer)
 
 

@@ -73,19 +73,20 @@ def _move_in(stage: Path, folder: Path, stale: Iterable[Path]) -> None:
     with _interrupts_deferred() as deliver:
         try:
             for source, target in moves:
-                if not target.parent.exists():
-                    target.parent.mkdir()
-                    made.append(target.parent)
+                missing = [path for path in target.parents if not path.exists()]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made += reversed(missing)
                 source.replace(target)
                 done.append((source, target))
             deliver()
         except BaseException as error:
             _move_back(done, error, folder, aside)
-            for path in made:
+            for path in reversed(made):
                 if path.is_relative_to(folder) and not any(path.iterdir()):
                     path.rmdir()
             raise
-    for left in {(folder / name).parent for name in leaving} - {folder}:
+    emptied = {folder / path for name in leaving for path in list(name.parents)[:-1]}
+    for left in sorted(emptied, key=lambda path: -len(path.parts)):
         if not any(left.iterdir()):
             left.rmdir()
 

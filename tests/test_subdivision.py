@@ -17,7 +17,6 @@ from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.cli.console import stdout
 from camlime.errors import RegionsError, RequestError
-from camlime.explanation import NORMAL_95
 from camlime.overview import compose
 from camlime.phantom import blob
 from camlime.region_source import names_from_file
@@ -128,10 +127,18 @@ def test_names_from_a_file(scan: Scan, bundle: camlime.Bundle, label_map: Path, 
     partly = explain(scan, bundle, regions=label_map, region_names={2: "right"}, methods=["lime"])
     assert partly.regions.names == ("label_1", "right", "label_7")
     row = partly.region_table()[0]
-    reach = NORMAL_95 * row["standard_error"]
+    reach = partly.attributions["lime"].interval_factor * row["standard_error"]
     assert row["interval_95"] == pytest.approx([row["weight"] - reach, row["weight"] + reach])
     texts = [text.get_text() for text in compose(partly).figure.findobj(Text)]
     assert "right" in texts and any("each structure" in text for text in texts)
+
+
+def test_structures_have_weights_by_occlusion_alone(scan: Scan, bundle: camlime.Bundle, label_map: Path) -> None:
+    explanation = explain(scan, bundle, regions=label_map, subdivide=30, methods=["occlusion"])
+    rows, wholes = explanation.region_table(), explanation.structure_table()
+    for whole in wholes:
+        assert whole["weight"] == pytest.approx(sum(rows[part - 1]["weight"] for part in whole["parts"]))
+        assert whole["standard_error"] is None and whole["interval_95"] is None
 
 
 def test_structures_are_weighed_as_wholes_and_in_parts(

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LEVELS
+from camlime.levels import AGREEMENT_LEVELS, GROUP_NAMES, GROUPS, LEVELS
 from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, tables
 from SlicerXAILib.colours import add_colours, add_level_colours
 from SlicerXAILib.result import MapData, Result
-
-_LEVELS = {"evidence": EVIDENCE_LEVELS, "agreement": AGREEMENT_LEVELS}
-_SEGMENTATIONS = {"evidence": "Evidence", "agreement": "Agreement"}
 
 
 def _have(hub_node: Any, role: str, make: Callable[[], Any]) -> Any:
@@ -67,12 +64,12 @@ def put_levels(hub_node: Any, result: Result) -> dict[str, float]:
         Volume in ml of each level that occurs, by its key.
     """
     scene, volumes = hub_node.GetScene(), {}
-    for which, levels in _LEVELS.items():
+    for which, levels in GROUPS.items():
         labels = result.levels.get(which)
         if labels is None:
             hub.disown(hub_node, f"segments.{which}")
             continue
-        make = partial(segments.add_segmentation, scene, _SEGMENTATIONS[which])
+        make = partial(segments.add_segmentation, scene, GROUP_NAMES[which])
         node = _have(hub_node, f"segments.{which}", make)
         segments.set_levels(node, labels, levels, result.affine_ras)
         frame.place(hub_node, node, fresh=True)
@@ -88,9 +85,9 @@ def _put_agreement(hub_node: Any, result: Result) -> None:
         return
     scene = hub_node.GetScene()
     if hub_node.GetNodeReference("colours.agreement") is None:
-        hub.own(hub_node, "colours.agreement", add_level_colours(scene, AGREEMENT_LEVELS, "Agreement"))
+        hub.own(hub_node, "colours.agreement", add_level_colours(scene, AGREEMENT_LEVELS, GROUP_NAMES["agreement"]))
     colour_node = hub_node.GetNodeReference("colours.agreement")
-    make = partial(heat_map.add_label_map, scene, "Agreement of Grad-CAM and LIME", colour_node)
+    make = partial(heat_map.add_label_map, scene, GROUP_NAMES["agreement"], colour_node)
     node = _have(hub_node, "map.agreement", make)
     heat_map.set_voxels(node, labels, result.affine_ras)
     frame.place(hub_node, node, fresh=True)

@@ -12,7 +12,7 @@ import slicer
 _MODULE = Path(__file__).resolve().parents[1]
 _MARK = Path("camlime") / "version.py"
 ENGINE_FOLDER = "SlicerXAIEngine"
-"""Beside the module in an installed extension; in the repository the engine is one level up."""
+"""Beside the module in an installed extension. In the repository the engine is one level up, in a wheel two."""
 
 
 def engine_folder() -> Path:
@@ -21,7 +21,7 @@ def engine_folder() -> Path:
     Raises:
         FileNotFoundError: the extension is incomplete.
     """
-    for folder in (_MODULE / ENGINE_FOLDER, _MODULE.parent):
+    for folder in (_MODULE / ENGINE_FOLDER, *_MODULE.parents[:2]):
         if (folder / _MARK).is_file():
             return folder
     raise FileNotFoundError(f"the engine is missing beside {_MODULE}: install the extension again")

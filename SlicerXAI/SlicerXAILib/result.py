@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from camlime.attribution import NORMAL_95
 from camlime.errors import OutputError
-from camlime.levels import agreement_levels, evidence_levels
+from camlime.levels import GROUPS, first_to_show, levels_of
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -100,7 +101,7 @@ class Result:
             OutputError: a file that it names is missing or damaged.
         """
         maps = {key: _map_of(key, told) for key, told in event["maps"].items()}
-        levels = {key: event["levels"].get(key) for key in ("evidence", "agreement")}
+        levels = {key: event["levels"].get(key) for key in GROUPS}
         regions = event.get("regions")
         return Result(
             affine_ras=np.array(event["affine_ras"], dtype=float),
@@ -217,14 +218,21 @@ def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
     valid = np.ones(shape, dtype=bool)
     if record["input"]["padded_voxels"]:
         valid = _shaped(folder / "valid.nii.gz", shape) > 0
-    lead = next((key for key in ("fused", "lime") if key in maps), next(iter(maps), ""))
+    levels = levels_of(
+        {key: (told.values, told.std) for key, told in maps.items()},
+        valid,
+        factors={
+            key: told["parameters"].get("interval_factor", NORMAL_95) for key, told in record["attributions"].items()
+        },
+        agreed=record["agreement"]["cam"] if record["agreement"] else None,
+    )
     return Result(
         affine_ras=np.array(record["input"]["affine_ras"], dtype=float),
         prediction=record["prediction"],
         explained_class=record["explained_class"],
-        lead=lead,
+        lead=first_to_show(maps) or "",
         maps=maps,
-        levels=_levels(maps, lead, valid),
+        levels={} if levels is None else levels.label_maps(),
         regions=_shaped(folder / record["regions_file"], shape).astype(np.int32),
         region_table=tuple(record["regions"]),
         strongest_point_ras=_point(record["strongest_point_ras_mm"]),
@@ -241,16 +249,6 @@ def _shaped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != shape:
         raise OutputError(f"{path} has {array.shape} voxels, not {shape}", hint="explain the scan again")
     return array
-
-
-def _levels(maps: Mapping[str, MapData], lead: str, valid: np.ndarray) -> dict[str, np.ndarray]:
-    levels = {}
-    if lead:
-        levels["evidence"] = evidence_levels(maps[lead].values, valid, std=maps[lead].std)
-    cams = [key for key in maps if "cam" in key]
-    if cams and "lime" in maps:
-        levels["agreement"] = agreement_levels(maps[cams[0]].values, maps["lime"].values, valid)
-    return levels
 
 
 def _agreement_words(record: Mapping[str, Any] | None) -> dict[str, Any] | None:

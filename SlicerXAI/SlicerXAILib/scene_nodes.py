@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from camlime.levels import GROUP_NAMES
 from SlicerXAILib import contents, folder, frame, hub, views
 from SlicerXAILib.following import Following
 from SlicerXAILib.look import Look, MapChoice
@@ -155,7 +156,7 @@ class SceneExplanation:
             if self.volume(f"{key}.std") is not None:
                 listed.append(MapChoice(f"{key}.std", f"Uncertainty of {title}", "spread", unit))
         if self.volume("agreement") is not None:
-            listed.append(MapChoice("agreement", "Agreement of Grad-CAM and LIME", "agreement"))
+            listed.append(MapChoice("agreement", GROUP_NAMES["agreement"], "agreement"))
         return listed
 
     def supported(self, key: str) -> bool | None:

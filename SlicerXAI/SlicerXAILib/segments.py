@@ -10,13 +10,10 @@ import slicer.util
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from camlime.levels import Level
-
-CODE_SCHEME = "99CAMLIME"
-"""Private designator of the levels' codes, as in exported DICOM objects."""
+from camlime.levels import CODE_SCHEME, MODERATE_FOR, Level
 
 _CATEGORY = "SCT^309825002^Spatial and Relational Concept"
-_OUTER = {"moderate_for": 0.35}
+_OUTER = {MODERATE_FOR.key: 0.35}
 """Opacity in 3D of bands that lie around others, which would hide them."""
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from statistics import NormalDist
 from typing import Any
 
 import vtk
 
-from camlime.levels import CONFIDENCE, LEVELS
+from camlime.levels import LEVELS
 
 PREDICTION_COLUMNS = ("Class", "Probability")
 REGION_COLUMNS = ("Region", "Weight", "Low", "High", "Volume (ml)", "R", "A", "S", "ID")
@@ -57,12 +56,10 @@ def region_rows(table: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 
     The centre is in RAS mm of the input's own frame; ID is the label in the region map.
     """
-    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     rows = []
     for region in table:
-        weight, error = region.get("weight"), region.get("standard_error")
-        known = weight is not None and error is not None
-        low, high = (weight - reach * error, weight + reach * error) if known else (None, None)
+        weight = region.get("weight")
+        low, high = region.get("interval_95") or (None, None)
         name = str(region["name"] or f"Region {region['id']}")
         centre = [float(x) for x in region["centre_ras_mm"]]
         rows.append((name, weight, low, high, float(region["volume_ml"]), *centre, int(region["id"])))

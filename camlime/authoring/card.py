@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from camlime.authoring.explain_config import bundle_folder
+from camlime.benchmark.settings import FORMAT
 from camlime.bundle.config import BundleFolder
 from camlime.bundle.weights import hash_file
 from camlime.errors import OutputError, RequestError
 from camlime.overview.words import clean, method_title
 from camlime.saving import staged
 
-FORMAT = "camlime benchmark 1"
 CARD = "docs/evidence_card.md"
 MAX_BYTES = 64 * 1024**2
 

@@ -13,11 +13,10 @@ from camlime.bundle import Bundle, ExplainSettings
 from camlime.bundle.config import BundleFolder
 from camlime.bundle.model_input import ModelInput
 from camlime.bundle.settings import SETTINGS_FILE
-from camlime.classifier import Classifier
 from camlime.errors import BundleError, OutputError, RequestError
 from camlime.masking import make_baseline
 from camlime.methods.layers import candidate_layers, find_layer
-from camlime.pipeline import DEFAULT_METHODS, checked_methods
+from camlime.pipeline import DEFAULT_METHODS, checked_methods, classifier_of
 from camlime.saving import staged
 
 ANY_NETWORK = ("lime", "occlusion")
@@ -94,21 +93,10 @@ def bundle_folder(path: str | Path) -> Path:
 def _suitable_methods(bundle: Bundle) -> list[str]:
     """The engine's default; where no CAM can be taken, what works on any network."""
     try:
-        candidate_layers(_classifier(bundle), bundle.empty_input())
+        candidate_layers(classifier_of(bundle, device="cpu", batch_size=1), bundle.empty_input())
     except RequestError:
         return list(ANY_NETWORK)
     return list(DEFAULT_METHODS)
-
-
-def _classifier(bundle: Bundle) -> Classifier:
-    return Classifier(
-        bundle.network,
-        class_names=bundle.class_names,
-        activation=bundle.activation,
-        device="cpu",
-        batch_size=1,
-        inferer=bundle.inferer,
-    )
 
 
 def _check(bundle: Bundle, settings: ExplainSettings) -> None:
@@ -125,4 +113,5 @@ def _check(bundle: Bundle, settings: ExplainSettings) -> None:
     if axes is not None and len(axes) not in (1, bundle.spatial_dims):
         raise RequestError(f"{len(axes)} lengths for a network in {bundle.spatial_dims}D", hint="give one an axis")
     if settings.target_layer is not None:
-        find_layer(candidate_layers(_classifier(bundle), image), settings.target_layer, bundle.network)
+        layers = candidate_layers(classifier_of(bundle, device="cpu", batch_size=1), image)
+        find_layer(layers, settings.target_layer, bundle.network)

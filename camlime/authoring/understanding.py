@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from camlime.bundle import Bundle
-from camlime.classifier import Classifier
 from camlime.errors import RequestError
 from camlime.methods.layers import LayerGrid, candidate_layers, choose_layer, find_layer
-from camlime.pipeline import DEFAULT_METHODS
+from camlime.pipeline import DEFAULT_METHODS, classifier_of
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,7 @@ def understand(bundle: Bundle) -> Understanding:
         'softmax'
     """
     image = bundle.empty_input()
-    classifier = Classifier(
-        bundle.network,
-        class_names=bundle.class_names,
-        activation=bundle.activation,
-        device="cpu",
-        batch_size=1,
-        inferer=bundle.inferer,
-    )
+    classifier = classifier_of(bundle, device="cpu", batch_size=1)
     own = bundle.explain_settings.target_layer
     layers: list[LayerGrid] = []
     try:

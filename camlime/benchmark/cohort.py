@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from camlime.errors import RequestError
+from camlime.regions import MOST_SUPERVOXELS
 
 NEEDED = ("case", "patient", "image")
 OPTIONAL = ("mask", "r", "a", "s", "class", "regions")
@@ -102,6 +104,10 @@ def _case(line: Mapping[str | None, str], where: str, folder: Path) -> CohortCas
         regions = int(line["regions"]) if line.get("regions") else None
     except ValueError as error:
         raise RequestError(f"{where}: {error}", hint="r, a, s are numbers (mm), regions is a whole number") from error
+    if point is not None and not all(map(math.isfinite, point)):
+        raise RequestError(f"{where}: the point {', '.join(given)} is nowhere", hint="r, a, s are numbers (mm)")
+    if regions is not None and not 2 <= regions <= MOST_SUPERVOXELS:
+        raise RequestError(f"{where}: {regions} regions cannot be made", hint=f"give 2 to {MOST_SUPERVOXELS}")
     return CohortCase(line["case"], line["patient"], image, mask, point, line.get("class") or None, regions)
 
 

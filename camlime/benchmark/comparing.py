@@ -29,17 +29,18 @@ def results(values: Any) -> list[Row]:
 
 
 def comparisons(values: Any, reference: str) -> list[Row]:
-    """The reference against every other method at every budget, paired by patient; Holm over each quantity.
+    """The reference against every other method at every budget, paired by patient.
 
     Methods without a budget are compared with the reference at each of its budgets, and a reference without a budget
-    with the others at each of theirs.
+    with the others at each of theirs; two methods without a budget once. Holm's correction is over all comparisons of a
+    quantity, for each removal baseline by itself.
     """
     rows: list[Row] = []
     for (name, baseline), part in values.groupby(["quantity", "baseline"], sort=False):
         if not BY_NAME[name].tested:
             continue
         wide = part.pivot_table(index=["patient", "case"], columns=["method", "budget"], values="value")
-        family = [row for row in _family(wide, reference)]
+        family = _family(wide, reference)
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
             rows.append({"quantity": name, "baseline": baseline, **row, "p_holm": p})
     return rows
@@ -56,9 +57,13 @@ def _family(wide: Any, reference: str) -> list[Row]:
             other = _at(columns, method, budget)
             if method == reference or own is None or other is None:
                 continue
+            no_budget = all((name, budget) not in columns for name in (reference, method))
+            if no_budget and budget != budgets[0]:
+                continue  # the same numbers again, for which Holm's correction must not pay
             row = _paired(own, other)
             if row is not None:
-                family.append({"method": reference, "against": method, "budget": budget or None, **row})
+                stated = None if no_budget else budget
+                family.append({"method": reference, "against": method, "budget": stated, **row})
     return family
 
 

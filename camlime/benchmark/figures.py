@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from camlime.benchmark.extras import needed
 from camlime.benchmark.quantities import BY_NAME
 from camlime.benchmark.statistics import by_patient
 from camlime.benchmark.tables import Record
+from camlime.extras import needed
 
 COLOURS = {"ours": "#0072B2", "peers": "#D55E00", "controls": "#8A8A8A", "wrong": "#CC79A7"}
 GROUP_TITLES = {

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from camlime.benchmark.extras import needed
 from camlime.benchmark.quantities import BY_NAME
 from camlime.benchmark.store import write_whole
+from camlime.extras import needed
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.comparing import ORDER
-from camlime.benchmark.extras import needed
 from camlime.benchmark.figures import draw_figures
+from camlime.benchmark.methods import METHODS
 from camlime.benchmark.page import write_page
 from camlime.benchmark.schedule import outcomes
 from camlime.benchmark.settings import BenchmarkSettings
@@ -21,6 +21,7 @@ from camlime.benchmark.tables import maps_table, stability_table, values_table
 from camlime.benchmark.work import Job, Record
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
+from camlime.extras import needed
 
 MARGIN = 0.05
 """Of non-inferiority, as a share of the better parent's mean."""
@@ -74,7 +75,7 @@ def run_benchmark(
         The summary, as in ``summary.json``.
 
     Raises:
-        RequestError: a package is missing, or not a single case could be done.
+        RequestError: a package is missing, there is no such reference, or not a single case could be done.
         OutputError: the output cannot be written.
 
     Example:
@@ -85,6 +86,10 @@ def run_benchmark(
     """
     for module in NEEDED:
         needed(module, extra="benchmark", purpose="the benchmark")
+    if reference not in METHODS:
+        raise RequestError(
+            f"there is no method '{reference}' to compare the others with", hint="methods: " + ", ".join(METHODS)
+        )
     output = Path(output)
     bundle = Bundle.load(settings.bundle, trust_code=settings.trust_code)
     store = Store(output, settings.digest(bundle.fingerprint))

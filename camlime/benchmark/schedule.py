@@ -7,14 +7,14 @@ case with it that it was doing. That case is tried once more on another worker, 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from camlime.benchmark.extras import needed
 from camlime.benchmark.work import Job, Record, measure_case
 from camlime.errors import CamlimeError, RequestError
+from camlime.extras import needed
 
 RETRIES = 1
 """How often a case is tried again whose worker died (on a cluster of one's own, the scheduler's setting holds)."""
@@ -126,7 +126,3 @@ def _client(distributed: Any, scheduler: str | None, workers: int | None, jobs: 
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
-
-
-Listener = Callable[[Outcome], None]
-"""Hears of each case that is done."""

@@ -12,14 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from camlime.attribution import FloatArray
-from camlime.evidence.randomisation import rank_correlation
-from camlime.evidence.repeatability import TOP
+from camlime.evidence.repeatability import jaccard, number_of_strongest, spearman, strongest
 
 TIE = 0.05
 """Regions whose magnitude is within this share of the largest of the last one in the top ten are ties with it."""
-
-Z95 = 1.959964
-"""Half width of a 95 % interval in standard errors, for methods that state no factor of their own."""
 
 
 def agreement(runs: Sequence[FloatArray]) -> dict[str, float] | None:
@@ -33,18 +29,12 @@ def agreement(runs: Sequence[FloatArray]) -> dict[str, float] | None:
     pairs = list(itertools.combinations(runs, 2))
     if not pairs:
         return None
-    top = min(TOP, max(len(runs[0]) // 2, 1))
+    top = number_of_strongest(len(runs[0]))
     return {
         "jaccard": float(np.mean([jaccard(a, b, top) for a, b in pairs])),
         "jaccard_ties_aside": float(np.mean([jaccard_ties_aside(a, b, top) for a, b in pairs])),
-        "spearman": float(np.mean([rank_correlation(a, b, (np.abs(a) + np.abs(b)) / 2) for a, b in pairs])),
+        "spearman": float(np.mean([spearman(a, b) for a, b in pairs])),
     }
-
-
-def jaccard(a: FloatArray, b: FloatArray, top: int) -> float:
-    """Shared over all of the ``top`` strongest regions of two runs."""
-    one, two = strongest(a, top), strongest(b, top)
-    return len(one & two) / len(one | two)
 
 
 def jaccard_ties_aside(a: FloatArray, b: FloatArray, top: int) -> float:
@@ -63,17 +53,12 @@ def jaccard_ties_aside(a: FloatArray, b: FloatArray, top: int) -> float:
     return float((top - mean) / (top + mean))
 
 
-def strongest(weights: FloatArray, top: int) -> set[int]:
-    """The ``top`` regions of largest magnitude; the lower number first where two are equal."""
-    return set(np.argsort(-np.abs(weights), kind="stable")[:top].tolist())
-
-
 def nrmse(weights: FloatArray, limit: FloatArray) -> float | None:
     r"""Error relative to the limit, :math:`|b - b^*| / |b^*|`; ``None`` where the limit is zero."""
     size = float(np.linalg.norm(limit))
     return float(np.linalg.norm(weights - limit)) / size if size else None
 
 
-def coverage(weights: FloatArray, std: FloatArray, limit: FloatArray, factor: float = Z95) -> float:
+def coverage(weights: FloatArray, std: FloatArray, limit: FloatArray, factor: float) -> float:
     """Share of the regions whose 95 % interval, ``factor`` standard errors to either side, holds the limit."""
     return float(np.mean(np.abs(weights - limit) <= factor * std))

@@ -2,7 +2,7 @@
 
 - Intervals: 95 %, percentile bootstrap over patients (``scipy.stats.bootstrap``).
 - Tests between two methods: Wilcoxon's signed-rank test on the patients' differences, two-sided, and Holm's correction
-  (``statsmodels``) over all comparisons of the same quantity.
+  (``statsmodels``) over all comparisons of the same quantity and removal baseline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from camlime.attribution import FloatArray
-from camlime.benchmark.extras import needed
+from camlime.extras import needed
 
 DRAWS = 2000
 SEED = 20_110

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from camlime.benchmark.extras import needed
 from camlime.benchmark.methods import METHODS
 from camlime.benchmark.quantities import BY_NAME
+from camlime.extras import needed
 
 Record = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from camlime.benchmark.localisation import localisation, prevalence
 from camlime.benchmark.methods import METHODS, Method
 from camlime.benchmark.preparing import Prepared, prepare
 from camlime.benchmark.settings import BenchmarkSettings
-from camlime.benchmark.stability import Z95, agreement, coverage, nrmse
+from camlime.benchmark.stability import agreement, coverage, nrmse
 from camlime.errors import CamlimeError
 from camlime.evidence import scoring_baselines
 from camlime.evidence.curves import Removal, ranking, tied_share
@@ -210,8 +210,7 @@ def _stability(name: str, budget: int, runs: dict[int, Attribution], limits: dic
 def _covered(run: Attribution, limit: FloatArray) -> float | None:
     if run.region_weights is None or run.region_std is None:
         return None
-    factor = float(run.parameters.get("interval_factor", Z95))
-    return coverage(run.region_weights, run.region_std, limit, factor)
+    return coverage(run.region_weights, run.region_std, limit, run.interval_factor)
 
 
 def _mean(values: list[float | None] | list[float]) -> float | None:

@@ -48,14 +48,14 @@ class Bundle:
         inferer: a MONAI inferer, or ``None``.
         input_channels: what the network takes.
         spatial_dims: 2 or 3.
+        input_shape: voxels along each axis of the network's input, ``None`` for an axis that is left open; empty if the
+            metadata do not say it.
         guidance_channels: input channels that hold a mask, which stay as they are when regions are removed.
         explain_settings: from ``configs/explain.json``, with defaults.
         field_of_view_mm: edge lengths of what the network looks at, mm, from the settings or from the preprocessing's
             spacing and the input's size; ``None`` where neither says it.
         fingerprint: SHA-256 of the weights and of each config read, by file name.
         trusted_code: whether something outside the safe list was run, on the user's trust.
-        input_shape: voxels along each axis of the network's input by the metadata, ``None`` where an axis is left open;
-            empty where nothing is said.
 
     Example:
         >>> bundle = Bundle.load("my_bundle")  # doctest: +SKIP
@@ -74,12 +74,12 @@ class Bundle:
     inferer: Any
     input_channels: int
     spatial_dims: int
+    input_shape: tuple[int | None, ...]
     guidance_channels: tuple[int, ...]
     explain_settings: ExplainSettings
     field_of_view_mm: tuple[float, ...] | None
     fingerprint: dict[str, str]
     trusted_code: bool
-    input_shape: tuple[int | None, ...]
     _preprocessing: Preprocessing = field(repr=False)
     _output_checked: bool = field(default=False, repr=False)
 
@@ -136,12 +136,12 @@ class Bundle:
             inferer=_checked_inferer(resolver.build("inferer"), copy),
             input_channels=channels,
             spatial_dims=dims,
+            input_shape=metadata.spatial_shape,
             guidance_channels=(channels - 1,) if preprocessing.guidance_source else (),
             explain_settings=settings,
             field_of_view_mm=settings.field_of_view_mm or preprocessing.field_of_view_mm(metadata.spatial_shape),
             fingerprint={weights: hash_file(folder.root / weights), **folder.digests},
             trusted_code=script or bool(copy.refusals),
-            input_shape=metadata.spatial_shape,
             _preprocessing=preprocessing,
         )
 

@@ -44,6 +44,9 @@ class ExplainSettings:
         n_regions: how many supervoxels; ``None`` for the engine's default.
         budget: network passes in all; ``None`` for the engine's default.
         demo_phantom: the phantom that demonstrates this bundle.
+        microns_per_pixel: resolution of the tiles that the bundle was trained on; ``None`` if not said.
+        tile_size: (columns, rows) of such a tile, in pixels, as the preprocessing takes it; ``None`` if it is the
+            network's input size.
         slices: by plane, where the axes of the images that a 2D bundle takes point in the patient.
         domain: how to tell what is unlike the training data; ``None`` where the bundle cannot.
         sequence: what the training data are, to warn of anything else.
@@ -61,6 +64,8 @@ class ExplainSettings:
     n_regions: int | None = None
     budget: int | None = None
     demo_phantom: NamedOptions | None = None
+    microns_per_pixel: float | None = None
+    tile_size: tuple[int, int] | None = None
     slices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     domain: DomainSettings | None = None
     sequence: SequenceSettings | None = None
@@ -136,6 +141,19 @@ def _count(value: object) -> int:
     return value
 
 
+def _microns(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0.01 <= value <= 1000:
+        raise ValueError("must be a number of microns from 0.01 to 1000")
+    return float(value)
+
+
+def _tile_size(value: object) -> tuple[int, int]:
+    sizes: list[Any] = value if isinstance(value, list) else [value, value]
+    if len(sizes) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and 8 <= n <= 4096 for n in sizes):
+        raise ValueError("must be a number of pixels from 8 to 4096, or two: columns and rows")
+    return sizes[0], sizes[1]
+
+
 _PARSERS: dict[str, Callable[[Any], object]] = {
     "methods": _methods,
     "field_of_view_mm": _millimetres,
@@ -145,6 +163,8 @@ _PARSERS: dict[str, Callable[[Any], object]] = {
     "n_regions": _count,
     "budget": _count,
     "demo_phantom": _named,
+    "microns_per_pixel": _microns,
+    "tile_size": _tile_size,
     "slices": parse_slices,
     "domain": parse_domain,
     "sequence": parse_sequence,

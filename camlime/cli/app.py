@@ -13,7 +13,9 @@ from camlime.cli.commands.demo import demo
 from camlime.cli.commands.explain import explain
 from camlime.cli.commands.export import export
 from camlime.cli.commands.layers import layers
+from camlime.cli.commands.monai_label import monai_label
 from camlime.cli.commands.report import report
+from camlime.cli.commands.slide import slide
 from camlime.cli.commands.what_if import what_if
 from camlime.cli.options import Debug
 from camlime.version import __version__
@@ -33,7 +35,9 @@ COMMANDS = (
     report,
     export,
     layers,
+    slide,
     benchmark,
+    monai_label,
     demo,
     check_bundle,
     add_explain,

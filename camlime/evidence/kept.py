@@ -113,9 +113,10 @@ class KeptMaps:
             weights: FloatArray = np.load(path, allow_pickle=False)
             if weights.shape != shape or weights.dtype != np.float64 or not np.isfinite(weights).all():
                 return None
-            os.utime(path)
         except (OSError, ValueError, EOFError):
             return None
+        with contextlib.suppress(OSError):  # a cache that may only be read serves as well
+            os.utime(path)
         return weights
 
     def keep(self, path: Path, weights: FloatArray) -> None:

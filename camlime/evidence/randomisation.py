@@ -82,9 +82,16 @@ class Randomisation:
 
 
 def passes_of_check(attribution: Attribution) -> int:
-    """Pass-equivalents that the check takes at most: a CAM is made again as it was, other maps with fewer passes."""
+    """Pass-equivalents that the check takes at most.
+
+    A CAM and occlusion are made again as they were (occlusion on the first segmentation), other maps with fewer passes.
+    """
     own = attribution.forward_passes + 2 * attribution.backward_passes
-    each = min(own, PASSES_EACH) if attribution.method in cam.METHODS else PASSES_EACH
+    each = PASSES_EACH
+    if attribution.method in cam.METHODS:
+        each = min(own, PASSES_EACH)
+    elif attribution.parameters.get("random") is False:
+        each = own if attribution.region_weights is None else min(own, 1 + len(attribution.region_weights))
     return COPIES * (each + len(MIXES) + SURVEY)
 
 

@@ -50,17 +50,32 @@ def compare_runs(one: Attribution, other: Attribution, *, of_the_map: bool) -> R
     a, b = one.region_weights, other.region_weights
     if a is None or b is None or len(a) != len(b):
         return None
-    top = min(TOP, max(len(a) // 2, 1))
-    sets = [set(np.argsort(-np.abs(weights), kind="stable")[:top].tolist()) for weights in (a, b)]
+    top = number_of_strongest(len(a))
     return Repeatability(
         top=top,
-        jaccard=len(sets[0] & sets[1]) / len(sets[0] | sets[1]),
-        spearman=rank_correlation(a, b, weights=_mean_magnitude(a, b)),
+        jaccard=jaccard(a, b, top),
+        spearman=spearman(a, b),
         passes_each=other.forward_passes + 2 * other.backward_passes,
         of_the_map=of_the_map,
     )
 
 
-def _mean_magnitude(a: FloatArray, b: FloatArray) -> FloatArray:
-    mean: FloatArray = (np.abs(a) + np.abs(b)) / 2
-    return mean
+def number_of_strongest(regions: int) -> int:
+    """Ten, or half of the regions where there are fewer than 20."""
+    return min(TOP, max(regions // 2, 1))
+
+
+def strongest(weights: FloatArray, top: int) -> set[int]:
+    """The ``top`` regions of largest magnitude; the lower number first where two are equal."""
+    return set(np.argsort(-np.abs(weights), kind="stable")[:top].tolist())
+
+
+def jaccard(a: FloatArray, b: FloatArray, top: int) -> float:
+    """Shared over all of the ``top`` strongest regions of two runs ``(d,)``."""
+    one, two = strongest(a, top), strongest(b, top)
+    return len(one & two) / len(one | two)
+
+
+def spearman(a: FloatArray, b: FloatArray) -> float:
+    """Rank correlation of two runs ``(d,)`` in which each region counts by its mean magnitude."""
+    return rank_correlation(a, b, weights=(np.abs(a) + np.abs(b)) / 2)

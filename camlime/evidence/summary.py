@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camlime.attribution import Attribution
 from camlime.classifier import Classifier
-from camlime.errors import CamlimeError
+from camlime.errors import CamlimeError, RequestError
 from camlime.evidence.controls import control_maps, shifted_copy
 from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Ranks, Removal, ranking, tied_share
 from camlime.evidence.kept import KeptMaps
@@ -150,12 +150,16 @@ class Examination:
 def _second_run(
     case: Case, classifier: Classifier, attribution: Attribution, remake: Remake, meter: Meter, plan: Plan
 ) -> Repeatability | None:
+    """Compare runs; ``None`` without passes for them, or with fewer than the method needs for its segmentations."""
     if not plan.second_run:
         return None
     seeds = (case.seed + 1,) if plan.against_map else (case.seed + 1, case.seed + 2)
     runs = [attribution] if plan.against_map else []
     for seed in seeds:
-        runs.append(remake(meter.case(meter.counted(classifier), seed=seed), plan.second_run))
+        try:
+            runs.append(remake(meter.case(meter.counted(classifier), seed=seed), plan.second_run))
+        except RequestError:
+            return None
         meter.check()
     return compare_runs(*runs, of_the_map=plan.against_map)
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from camlime.explanation import Explanation
-from camlime.levels import CONFIDENCE
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -141,7 +139,8 @@ def regions(explanation: Explanation, to_page: Any, *, picture: bool) -> tuple[l
     for row in rows[:MOST_REGIONS]:
         weight, error = row.get("weight"), row.get("standard_error")
         centre = to_page @ [*row["centre_ras_mm"], 1.0]
-        certain = weight is not None and (error is None or abs(weight) >= norm.ppf(0.5 + CONFIDENCE / 2) * error)
+        interval = row.get("interval_95")
+        certain = weight is not None and (interval is None or interval[0] >= 0 or interval[1] <= 0)
         shown.append(
             RegionRow(
                 row["id"],
@@ -170,7 +169,7 @@ def uncertainty(explanation: Explanation) -> list[str]:
     for name, attribution in explanation.attributions.items():
         if attribution.std is None:
             continue
-        sure = np.abs(attribution.values) >= norm.ppf(0.5 + CONFIDENCE / 2) * attribution.std
+        sure = np.abs(attribution.values) >= attribution.interval_factor * attribution.std
         strong = np.abs(attribution.values) >= 0.5 * np.abs(attribution.values[valid]).max(initial=0.0)
         said.append(
             f"{method_title(name)}: the sign is certain at 95 % for {np.mean(sure[valid]):.0%} of the voxels, and for "

@@ -11,13 +11,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from camlime.errors import RequestError
 from camlime.explanation import Explanation
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, Level, case_levels
+from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, GROUP_NAMES, Level, case_levels
 from camlime.overview.colours import evidence_scale, spread_scale
 from camlime.overview.panels import is_picture
 from camlime.overview.words import method_title, unit_of
 from camlime.report.reduction import MOST_BYTES, box_of, packed, reduced_grid
+from camlime.same_scan import check_same_scan
 from camlime.scan import Scan
 
 CONTEXT = 1.0
@@ -109,7 +109,7 @@ def page_volumes(explanation: Explanation, scan: Scan | None) -> Volumes:
         said.append("Padding around the scan is cut off.")
     below = None
     if scan is not None and not picture:
-        _check_same(explanation, scan)
+        check_same_scan(explanation, scan, option="--scan")
         below = _context(explanation, scan, MOST_BYTES // count, said)
     if below is None:
         below = _seen(explanation, grid)
@@ -160,11 +160,11 @@ def _overlays(explanation: Explanation) -> list[tuple[Volume, NDArray[Any]]]:
     grouped: list[tuple[Volume, NDArray[Any]]] = []
     if levels is not None:
         help_ = f"Bands of the map {method_title(levels.method)}, where its sign is certain."
-        one = Volume("levels", "Levels of evidence", "labels", "", levels=EVIDENCE_LEVELS, help=help_)
+        one = Volume("levels", GROUP_NAMES["evidence"], "labels", "", levels=EVIDENCE_LEVELS, help=help_)
         grouped.append((one, levels.evidence))
         if levels.agreement is not None and levels.cam is not None:
             help_ = f"Where {method_title(levels.cam)} and LIME both have something to say."
-            one = Volume("agreement", "Agreement of methods", "labels", "", levels=AGREEMENT_LEVELS, help=help_)
+            one = Volume("agreement", GROUP_NAMES["agreement"], "labels", "", levels=AGREEMENT_LEVELS, help=help_)
             grouped.append((one, levels.agreement))
     return [*maps, *grouped, *spreads]
 
@@ -215,20 +215,6 @@ def _context(explanation: Explanation, scan: Scan, most_voxels: int, said: list[
 def _window(values: NDArray[np.floating]) -> tuple[float, float]:
     low, high = np.percentile(values, [0.5, 99.5])
     return float(low), float(high) if high > low else float(low) + 1.0
-
-
-def _check_same(explanation: Explanation, scan: Scan) -> None:
-    known = explanation.provenance.get("scan", {})
-    uid, name = known.get("series_uid"), known.get("name")
-    if uid and scan.series_uid != uid:
-        raise RequestError(
-            f"{scan.source} is another DICOM series than the one that was explained",
-            hint="give --scan the folder that was explained",
-        )
-    if not uid and name and scan.source.name != name:
-        raise RequestError(
-            f"{scan.source.name} is not the scan that was explained", hint="give --scan the file that was explained"
-        )
 
 
 def _with_data(one: Volume, data: bytes) -> Volume:

@@ -12,6 +12,7 @@ from camlime.errors import OutputError, RequestError
 from camlime.explanation import Explanation
 from camlime.overview.colours import evidence_colours
 from camlime.overview.words import clean, method_title
+from camlime.palette import spread_table
 from camlime.report import content
 from camlime.report.niivue import Viewer, installed_viewer
 from camlime.report.picture import static_picture
@@ -167,13 +168,11 @@ def _described(one: Volume) -> dict[str, Any]:
 
 def _colours() -> dict[str, list[list[int]]]:
     """The arms of the diverging colours of the maps, from nothing to the strongest, and those of the uncertainty."""
-    import matplotlib as mpl
-
     steps = [i / (_STEPS - 1) for i in range(_STEPS)]
-    maps = evidence_colours()
+    maps, spread = evidence_colours(), spread_table()
     arms = {
         "for": [maps(0.5 + t / 2) for t in steps],
         "against": [maps(0.5 - t / 2 if t < 1 else 0.0) for t in steps],
-        "spread": [mpl.colormaps["viridis"](t) for t in steps],
+        "spread": [spread[round(t * (len(spread) - 1))] for t in steps],
     }
     return {name: [[round(255 * part) for part in colour[:3]] for colour in arm] for name, arm in arms.items()}

@@ -39,7 +39,7 @@ class EngineProcess:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **apart()
         )
         self.pid = self._process.pid
-        self._outbox: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._copy_log)]
         for thread in (*self._threads, threading.Thread(target=self._send, daemon=True)):
             thread.start()
@@ -60,8 +60,9 @@ class EngineProcess:
         assert self._process.stdin is not None
         writer = Writer(self._process.stdin)
         with contextlib.suppress(OSError, ValueError):  # it has ended, which the reader hears
-            while True:
-                writer.write(self._outbox.get())
+            while (message := self._outbox.get()) is not None:
+                writer.write(message)
+            self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -70,6 +71,7 @@ class EngineProcess:
                 with contextlib.suppress(LineError):  # the last line of an engine that was killed may be cut
                     self._heard("event", parse(line))
         code = self._process.wait()
+        self._outbox.put(None)
         self._threads[1].join(timeout=1)  # its last words
         end_tree(self.pid)  # children that it left behind
         self._heard("ended", code)

@@ -178,8 +178,3 @@ def test_links_and_paths_that_lead_out(case: tuple[Path, Path, dict[str, Any]], 
     path.write_text(json.dumps(summary))
     assert run(root, "--summary", path).exit_code == 5
     assert not list(outside.iterdir())
-
-
-def test_the_format_is_the_benchmarks() -> None:
-    settings = pytest.importorskip("camlime.benchmark.settings", reason="the benchmark is not in this version")
-    assert settings.FORMAT == card.FORMAT

@@ -45,6 +45,9 @@ def test_empty_fields_are_absent(tmp_path: Path) -> None:
         ("case,patient,image,r,a,s\nx,p,a.nii,1,2,\n", "point is incomplete"),
         ("case,patient,image,r,a,s\nx,p,a.nii,1,2,z\n", "line 2.*could not convert"),
         ("case,patient,image,regions\nx,p,a.nii,many\n", "line 2.*invalid literal"),
+        ("case,patient,image,regions\nx,p,a.nii,-1\n", "line 2: -1 regions cannot be made"),
+        ("case,patient,image,regions\nx,p,a.nii,1\n", "line 2: 1 regions cannot be made"),
+        ("case,patient,image,r,a,s\nx,p,a.nii,1,2,nan\n", "line 2: the point 1, 2, nan is nowhere"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, words: str) -> None:

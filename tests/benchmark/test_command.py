@@ -42,6 +42,7 @@ def test_cases_that_failed_show_in_the_exit_code(tmp_path: Path, cohort_csv: Coh
     ("option", "value", "code", "words"),
     [
         ("--methods", "nonsense", 6, "no method 'nonsense'"),
+        ("--reference", "fuzed", 6, "no method 'fuzed'"),
         ("--budgets", "64,many", 2, "whole numbers"),
         ("--budgets", "4", 6, "at least 16"),
         ("--cases", "absent.csv", 6, "cannot be read"),

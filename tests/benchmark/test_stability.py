@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from camlime.benchmark.stability import agreement, coverage, jaccard, jaccard_ties_aside, nrmse
+from camlime.benchmark.stability import agreement, coverage, jaccard_ties_aside, nrmse
+from camlime.evidence.repeatability import jaccard
 
 
 def test_jaccard_by_hand() -> None:
@@ -57,6 +58,6 @@ def test_error_and_coverage_by_hand() -> None:
     limit = np.array([3.0, 4.0])
     assert nrmse(np.array([3.0, 4.5]), limit) == pytest.approx(0.1)
     assert nrmse(limit, np.zeros(2)) is None
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit) == 0.5
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.26]), limit) == 1.0
-    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, factor=2.6) == 1.0
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, 1.96) == 0.5
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.26]), limit, 1.96) == 1.0
+    assert coverage(np.array([3.0, 4.5]), np.array([0.1, 0.2]), limit, 2.6) == 1.0

@@ -79,6 +79,16 @@ def test_methods_without_a_budget_are_compared_at_each() -> None:
     assert found[0]["mean_difference"] == pytest.approx(1.035)
 
 
+def test_two_methods_without_a_budget_are_compared_once() -> None:
+    rows = []
+    for i in range(8):
+        rows += [(f"p{i}", "lime", budget, 1.0) for budget in (64, 128)]
+        rows += [(f"p{i}", "gradcam", 0, 2.0 + 0.01 * i), (f"p{i}", "random", 0, 0.0)]
+    found = comparing.comparisons(table(rows), "gradcam")
+    assert sorted((row["against"], row["budget"] or 0) for row in found) == [("lime", 64), ("lime", 128), ("random", 0)]
+    assert all(row["p_holm"] == pytest.approx(3 * row["p"]) for row in found)
+
+
 @pytest.mark.parametrize(("fused", "verdict"), [(2.0, True), (1.97, True), (1.8, False)])
 def test_not_inferior_to_the_better_parent(fused: float, verdict: bool) -> None:
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,27 @@ def test_export_dicom(camlime: Callable[..., Any], tmp_path: Path) -> None:
     assert [Path(line).name for line in done.stdout.splitlines()][:2] == ["segmentation.dcm", "gradcam.dcm"]
 
 
-@pytest.mark.parametrize("options", [(), ("--dicom", "x")])
+def test_export_slicer(camlime: Callable[..., Any], tmp_path: Path) -> None:
+    pytest.importorskip("slicer_core", reason="needs slicer-core: pip install camlime[slicer]")
+    explanation_of("straight").save(tmp_path / "out")
+    source = write_series(tmp_path / "source", "straight")
+    scene = tmp_path / "scenes" / "case.mrb"
+    done = camlime("export", tmp_path / "out", "--slicer", scene, "--source", source)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == [str(scene)] and zipfile.is_zipfile(scene)
+
+
+def test_errors_of_export_slicer_are_sentences(camlime: Callable[..., Any], tmp_path: Path) -> None:
+    done = camlime("export", tmp_path, "--slicer", tmp_path / "x.zip")
+    assert done.exit_code == 6 and "does not end in .mrb" in done.stderr
+    done = camlime("export", tmp_path, "--slicer", tmp_path / "x.mrb", "--source", tmp_path / "none.nii.gz")
+    assert done.exit_code == 3 and "does not exist" in done.stderr
+    done = camlime("export", tmp_path, "--slicer", tmp_path / "x.mrb")
+    assert done.exit_code == 8 and ("explanation.json is missing" in done.stderr or "slicer-core" in done.stderr)
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--dicom", "x"), ("--dicom", "x", "--slicer", "y.mrb")])
 def test_export_says_what_it_needs(camlime: Callable[..., Any], tmp_path: Path, options: tuple[str, ...]) -> None:
     done = camlime("export", tmp_path, *options)
     assert done.exit_code == 2 and ("--dicom DIR" in done.stderr or "--source" in done.stderr)

@@ -56,6 +56,15 @@ def test_every_map_is_examined_the_first_one_first(explanation: camlime.Explanat
     assert camlime.Explanation.load(tmp_path).evidence == explanation.evidence
 
 
+def test_a_second_run_that_is_too_small_for_its_segmentations_costs_only_itself(
+    scan: Scan, bundle: camlime.Bundle
+) -> None:
+    """1330 passes leave 69 for each of two runs, which is less than one pair a segmentation."""
+    found = explain(scan, bundle, methods=["lime"], budget=512, segmentations=40, evidence_budget=1330)
+    evidence = found.evidence["lime"]
+    assert found.complete and evidence.supported is not None and evidence.repeatability is None
+
+
 def test_evidence_does_not_change_the_maps_or_their_passes(
     explanation: camlime.Explanation, scan: Scan, bundle: camlime.Bundle
 ) -> None:

@@ -11,6 +11,7 @@ from evidence.conftest import SHAPE, gradient_map, make_toy
 from camlime.attribution import Attribution
 from camlime.evidence import Examination, measure
 from camlime.evidence.plan import Plan, default_budget, default_budget_of_all, share
+from camlime.evidence.randomisation import COPIES, MIXES, SURVEY, passes_of_check
 
 BLANK = np.zeros(SHAPE, dtype=np.float32)
 FUSED = Attribution("fused", BLANK, region_weights=np.zeros(3), forward_passes=1024)
@@ -46,6 +47,14 @@ def test_the_first_map_comes_first_and_what_is_left_is_spent() -> None:
     assert lime.second_run == 1024 and first.copies == 19
     first, _, lime = share(20000, MAPS, 2)
     assert first.copies == 199 and lime.copies == 19
+
+
+@pytest.mark.parametrize(("weights", "passes"), [(np.zeros(200), 201), (None, 402)])
+def test_occlusion_is_made_again_whole(weights: np.ndarray | None, passes: int) -> None:
+    """With more regions than other methods have passes for a random network; the budget has to hold for it as well."""
+    found = Attribution("occlusion", BLANK, region_weights=weights, forward_passes=402, parameters={"random": False})
+    assert passes_of_check(found) == COPIES * (passes + len(MIXES) + SURVEY)
+    assert Plan.within(default_budget(found, 2), found, 2).copies == 19
 
 
 def test_maps_examined_together_have_the_numbers_of_each_alone() -> None:

@@ -121,4 +121,5 @@ def _row(number: int, name: str | None, centre: np.ndarray, weight: float, error
         "centre_ras_mm": [float(x) for x in centre[:3]],
         "weight": weight,
         "standard_error": error,
+        "interval_95": [weight - 1.96 * error, weight + 1.96 * error],
     }

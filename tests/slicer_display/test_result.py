@@ -39,7 +39,14 @@ def explanation(shape: tuple[int, ...]) -> Explanation:
     maps = {
         "gradcam": Attribution("gradcam", rng.normal(size=shape).astype(np.float32), target_layer="layer2"),
         "lime": Attribution("lime", regions.paint(weights), regions.paint(errors), weights, errors),
-        "fused": Attribution("fused", regions.paint(2 * weights), regions.paint(errors), 2 * weights, errors),
+        "fused": Attribution(
+            "fused",
+            regions.paint(2 * weights),
+            regions.paint(errors),
+            2 * weights,
+            errors,
+            parameters={"interval_factor": 2.6},
+        ),
     }
     return Explanation(
         Prediction("malignant", {"benign": 0.1, "malignant": 0.9}, {"benign": -1.0, "malignant": 1.2}),
@@ -68,7 +75,7 @@ def test_a_folder_gives_what_the_engine_has(tmp_path: Path, shape: tuple[int, ..
     np.testing.assert_allclose(after.affine_ras, before.input.affine)
     np.testing.assert_array_equal(after.regions, before.regions.labels.reshape(full))
     valid, maps = before.input.valid.numpy(), before.attributions
-    evidence = evidence_levels(maps["fused"].values, valid, std=maps["fused"].std)
+    evidence = evidence_levels(maps["fused"].values, valid, std=maps["fused"].std, factor=maps["fused"].interval_factor)
     np.testing.assert_array_equal(after.levels["evidence"], evidence.reshape(full))
     agreement = agreement_levels(maps["gradcam"].values, maps["lime"].values, valid)
     np.testing.assert_array_equal(after.levels["agreement"], agreement.reshape(full))

@@ -19,6 +19,7 @@ from SlicerXAILib import folder, frame, views
 from SlicerXAILib.result import Preview
 from SlicerXAILib.scene_nodes import Following, SceneExplanation
 
+from camlime.levels import GROUP_NAMES
 from slicer_display.grids import GRIDS, grid
 
 OBLIQUE = GRIDS["oblique, anisotropic"]
@@ -65,7 +66,7 @@ def test_everything_is_in_one_folder_beside_the_input(desk: Any, make_result: Ca
     inside = vtk.vtkIdList()
     tree(desk).GetItemChildren(item, inside, False)
     names = {tree(desk).GetItemName(inside.GetId(i)) for i in range(inside.GetNumberOfIds())}
-    assert {"LIME", "Grad-CAM", "Uncertainty of LIME", "Evidence", "Agreement", "Regions", "Prediction"} <= names
+    assert {"LIME", "Grad-CAM", "Uncertainty of LIME", *GROUP_NAMES.values(), "Regions", "Prediction"} <= names
     assert any("removal" in name for name in names)
 
 

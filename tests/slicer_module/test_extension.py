@@ -58,6 +58,36 @@ def test_every_resource_is_listed_and_there():
     assert listed("MODULE_PYTHON_RESOURCES") == relative("Resources", "*")
 
 
+def where_they_find_each_other(home: Path) -> list[str]:
+    """What module and engine say in a process where only ``home`` is importable: engine, module, shipped bundles."""
+    for package in ("slicer", "slicer_core"):
+        (home / f"{package}.py").write_text("")
+    code = (
+        "from SlicerXAILib.places import engine_folder\n"
+        "import runpy\n"
+        "engine = engine_folder() / 'camlime'\n"
+        "shipped = runpy.run_path(str(engine / 'bundle' / 'shipped.py'))\n"
+        "process = runpy.run_path(str(engine / 'export' / 'scene' / 'process.py'))\n"
+        "print(engine_folder()); print(process['module_folder']()); print(*shipped['shipped_bundles']())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def test_in_a_wheel_module_and_engine_find_each_other(tmp_path):
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    left_out = shutil.ignore_patterns("__pycache__", "*.pt", "*.ts")
+    for source, target in {"camlime": "camlime", **targets["wheel"]["force-include"]}.items():
+        shutil.copytree(ROOT / source, tmp_path / target, ignore=left_out)
+        assert any((ROOT / source).is_relative_to(ROOT / folder) for folder in targets["sdist"]["include"])
+    module = tmp_path / "camlime" / "slicer_module"
+    engine, found, bundles = where_they_find_each_other(module)
+    assert Path(engine).samefile(tmp_path) and Path(found).samefile(module)
+    assert bundles.split() == sorted(p.name for p in (ROOT / "monai_bundle").iterdir() if (p / "configs").is_dir())
+
+
 @pytest.mark.skipif(
     shutil.which("cmake") is None or shutil.which("c++") is None,
     reason="cmake or a C++ compiler is not installed (Debian packages cmake, g++)",
@@ -84,17 +114,8 @@ def test_cmake_installs_an_extension_whose_module_finds_engine_and_bundles(tmp_p
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
     home = prefix / "lib" / "Slicer" / "qt-scripted-modules"
-    code = (
-        "import sys, types; sys.modules['slicer'] = types.ModuleType('slicer')\n"
-        "from SlicerXAILib.places import engine_folder\n"
-        "import runpy\n"
-        "shipped = runpy.run_path(str(engine_folder() / 'camlime' / 'bundle' / 'shipped.py'))\n"
-        "print(engine_folder()); print(*shipped['shipped_bundles']())"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    engine, bundles = ran.stdout.splitlines()
-    assert Path(engine).samefile(home / "SlicerXAIEngine")
+    engine, module, bundles = where_they_find_each_other(home)
+    assert Path(engine).samefile(home / "SlicerXAIEngine") and Path(module).samefile(home)
     assert bundles.split() == sorted(p.name for p in (ROOT / "monai_bundle").iterdir() if (p / "configs").is_dir())
 
 

@@ -20,7 +20,7 @@ def bootstrapped() -> Any:
     """The package ``slicer``, dressed as Slicer's, once a process; skips what asks for it where it cannot be had."""
     for package in ("slicer", "PySide6"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed (extra 'slicer')", allow_module_level=True)
+            pytest.skip(f"{package} is not installed (extra 'test')", allow_module_level=True)
     source = os.environ.get("SLICER_PYTHON", "")
     if not (Path(source) / "ScriptedLoadableModule.py").is_file():
         pytest.skip("SLICER_PYTHON names no checkout of Slicer's Base/Python/slicer", allow_module_level=True)

@@ -80,7 +80,10 @@ def test_explain_is_what_the_engine_says(talk: Talk, volume: Path, bundle: Path,
 
     lead = expected.attributions["fused"]
     labels = loaded(result["levels"]["evidence"])
-    np.testing.assert_array_equal(labels, evidence_levels(lead.values, np.ones(lead.values.shape, bool), std=lead.std))
+    np.testing.assert_array_equal(
+        labels,
+        evidence_levels(lead.values, np.ones(lead.values.shape, bool), std=lead.std, factor=lead.interval_factor),
+    )
     for row in result["levels"]["legend"]:
         of = loaded(result["levels"][row["map"]]) == row["label"]
         assert row["voxels"] == of.sum() > 0 and row["volume_ml"] == pytest.approx(of.sum() * 4.5 / 1000)

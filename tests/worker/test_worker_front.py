@@ -156,3 +156,15 @@ def test_an_engine_that_cannot_be_run(start: Start) -> None:
     assert [error["id"] for error in errors] == [None, 1] and {error["kind"] for error in errors} == {"engine"}
     worker.send(request="shutdown")
     assert worker.rest() == ["bye"]
+
+
+def test_an_engine_that_ended_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    ended = threading.Event()
+    EngineProcess(
+        lambda what, message: ended.set() if what == "ended" else None, command=(sys.executable, "-c", "pass")
+    )
+    assert ended.wait(30)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), thread

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution, FloatArray
-from camlime.benchmark.extras import needed
 from camlime.benchmark.peers.lime_package import coins_and_answers
 from camlime.errors import RequestError
+from camlime.extras import needed
 from camlime.methods.cam import input_grid_maps
 from camlime.methods.case import Case
 from camlime.methods.lime import STOCK_KERNEL_WIDTH

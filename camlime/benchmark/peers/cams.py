@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camlime.attribution import Attribution
-from camlime.benchmark.extras import needed
 from camlime.benchmark.peers.score import LogOdds, scored
+from camlime.extras import needed
 from camlime.methods.cam import target
 from camlime.methods.case import Case
 

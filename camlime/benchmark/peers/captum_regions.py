@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from camlime.attribution import Attribution
-from camlime.benchmark.extras import needed
 from camlime.benchmark.peers.score import scored
+from camlime.extras import needed
 from camlime.methods.case import Case
 
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution, FloatArray
-from camlime.benchmark.extras import needed
 from camlime.errors import RequestError
+from camlime.extras import needed
 from camlime.masking import Masker
 from camlime.methods.case import Case
 from camlime.methods.lime import Lime, stock_coefficients

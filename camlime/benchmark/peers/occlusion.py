@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from camlime.attribution import Attribution
-from camlime.benchmark.extras import needed
 from camlime.benchmark.peers.score import scored
 from camlime.errors import RequestError
+from camlime.extras import needed
 from camlime.methods.case import Case
 
 OVERLAP = 0.5

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from camlime.levels import Level
+from camlime.levels import CODE_SCHEME, Level
 from camlime.overview.words import clean
 
-SCHEME = "99CAMLIME"
 SCHEME_NAME = "camlime: evidence used by a classifier"
 MAKER = "SlicerXAI"
 
@@ -29,7 +28,7 @@ def private(value: str, meaning: str) -> Any:
     """
     from pydicom.sr.coding import Code
 
-    return Code(value, SCHEME, fit(meaning, LONGEST_MEANING) or value)
+    return Code(value, CODE_SCHEME, fit(meaning, LONGEST_MEANING) or value)
 
 
 def fit(text: object, longest: int) -> str:
@@ -66,7 +65,7 @@ def name_scheme(dataset: Any) -> None:
     from pydicom.dataset import Dataset
 
     scheme = Dataset()
-    scheme.CodingSchemeDesignator = SCHEME
+    scheme.CodingSchemeDesignator = CODE_SCHEME
     scheme.CodingSchemeName = SCHEME_NAME
     scheme.CodingSchemeResponsibleOrganization = MAKER
     dataset.CodingSchemeIdentificationSequence = [scheme]

@@ -13,7 +13,7 @@ from camlime.export.dicom.codes import fit, level_code, name_scheme, spatial_con
 from camlime.export.dicom.device import MODEL_NAME, equipment, settings_in_words
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.source import Source
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, CaseLevels, LabelMap, Level
+from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, GROUPS, CaseLevels, Level
 from camlime.version import __version__
 
 
@@ -37,15 +37,12 @@ class SegmentedLevels:
 
 def segmented(case: CaseLevels, explanation: Explanation, source: Source) -> SegmentedLevels:
     """Bring the label maps onto the scan's grid by nearest neighbour."""
-    maps: list[tuple[tuple[Level, ...], LabelMap]] = [(EVIDENCE_LEVELS, case.evidence)]
-    if case.agreement is not None:
-        maps.append((AGREEMENT_LEVELS, case.agreement))
     levels: list[Level] = []
     masks: list[NDArray[np.bool_]] = []
-    for group, labels in maps:
+    for key, labels in case.label_maps().items():
         frames = source.frames(labels, explanation.input.affine, mode="nearest")
-        levels += group
-        masks += [frames == level.label for level in group]
+        levels += GROUPS[key]
+        masks += [frames == level.label for level in GROUPS[key]]
     return SegmentedLevels(tuple(levels), np.stack(masks, axis=-1).astype(np.uint8))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from camlime.explanation import Explanation
-from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, LabelMap, Level, agreement_levels, evidence_levels
+from camlime.levels import GROUPS, LabelMap, Level, case_levels
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -93,19 +93,13 @@ def _agreement(explanation: Explanation, record: dict[str, Any] | None) -> dict[
 
 
 def _levels(explanation: Explanation, folder: ArrayFolder) -> dict[str, Any]:
-    valid = explanation.input.valid.numpy()
     millilitres = abs(float(np.linalg.det(explanation.input.affine[:3, :3]))) / 1000
-    lead, maps = explanation.best, explanation.attributions
+    case = case_levels(explanation)
     legend: list[dict[str, Any]] = []
-    files: dict[str, dict[str, Any] | None] = {"evidence": None, "agreement": None}
-    if lead is not None:
-        labels = evidence_levels(lead.values, valid, std=lead.std)
-        files["evidence"] = folder.write("levels_evidence", labels)
-        legend += _legend("evidence", labels, EVIDENCE_LEVELS, millilitres)
-    if "gradcam" in maps and "lime" in maps:
-        labels = agreement_levels(maps["gradcam"].values, maps["lime"].values, valid)
-        files["agreement"] = folder.write("levels_agreement", labels)
-        legend += _legend("agreement", labels, AGREEMENT_LEVELS, millilitres)
+    files: dict[str, dict[str, Any] | None] = dict.fromkeys(GROUPS)
+    for key, labels in ({} if case is None else case.label_maps()).items():
+        files[key] = folder.write(f"levels_{key}", labels)
+        legend += _legend(key, labels, GROUPS[key], millilitres)
     return {**files, "legend": legend}
 
 

@@ -15,7 +15,7 @@ from camlime.evidence.meter import NAME as EVIDENCE
 from camlime.evidence.plan import TIMES_THE_MAPS_BUDGET, default_budget_of_all
 from camlime.methods.combine import RULES
 from camlime.methods.stopping import StoppingRule
-from camlime.settings import DEFAULT_BUDGET, DEFAULT_METHODS, checked_methods
+from camlime.settings import DEFAULT_BUDGET, DEFAULT_METHODS, DEFAULT_REGIONS, checked_methods
 from camlime.worker.engine.warm import Speed
 
 CAM_PASSES = 3
@@ -84,8 +84,9 @@ def _like(method: str, budget: int) -> Attribution:
     return Attribution(
         method,
         np.empty(0, dtype=np.float32),
-        region_weights=np.empty(0) if sampled else None,
+        region_weights=np.empty(DEFAULT_REGIONS) if sampled else None,
         forward_passes=budget if sampled else CAM_PASSES,
+        parameters={"random": False} if method == "occlusion" else {},
     )
 
 

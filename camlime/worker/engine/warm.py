@@ -46,6 +46,10 @@ class Kept(Generic[Value]):
         self._values[key] = value = make()
         return value
 
+    def forget(self, key: Hashable) -> None:
+        """Let go of one, if it is there."""
+        self._values.pop(key, None)
+
     def clear(self) -> None:
         """Let go of all."""
         self._values.clear()
@@ -191,16 +195,16 @@ def _seconds_per_pass(classifier: Classifier, image: Tensor) -> float:
 
 def _bundle_key(name: str, trust_code: bool) -> Hashable:
     root = find_bundle(name)
-    return str(root), trust_code, _stamp(root / "configs"), _stamp(root / "models")
+    return str(root), trust_code, stamp(root / "configs"), stamp(root / "models")
 
 
 def _scan_key(asked: str | dict[str, Any], series: str | None) -> Hashable:
     if isinstance(asked, dict):
-        return asked["array"], str(asked["affine_ras"]), asked.get("name"), _stamp(Path(asked["array"]))
-    return asked, series, _stamp(Path(asked))
+        return asked["array"], str(asked["affine_ras"]), asked.get("name"), stamp(Path(asked["array"]))
+    return asked, series, stamp(Path(asked))
 
 
-def _stamp(path: Path) -> Hashable:
+def stamp(path: Path) -> Hashable:
     """Changes when a file does; of a folder, with all files below it."""
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

@@ -1,4 +1,4 @@
-"""Packages that only the benchmark needs: imported where used, and missed with words."""
+"""Packages that only some need: imported where used, and missed with words."""
 
 from __future__ import annotations
 
