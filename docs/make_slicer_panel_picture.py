@@ -39,6 +39,7 @@ def main() -> None:
     make_phantom.main(folder)
     panel, ui = widget.panel, widget.panel.ui
     panel.parameters.volume, panel.parameters.point = sample_data.load_files(folder)
+    panel.parameters.bundle = "lung_nodule_ct"
     widget.enter()
     until(lambda: ui.explainButton.enabled and "about" in ui.qualitySelector.itemText(1))
     ui.explainButton.click()

@@ -82,6 +82,8 @@ def desk(opened: Any, slicer: Any) -> Any:
 def ready(desk: Any) -> Any:
     """The same, with an engine that is ready and has described the shipped bundles."""
     until(lambda: desk.panel.engine.state == "ready" and desk.panel.engine.bundles)
+    assert desk.panel.parameters.bundle in desk.panel.engine.bundles  # one is chosen to begin with
+    desk.panel.inputs.open_bundle("lung_nodule_ct")
     return desk
 
 
