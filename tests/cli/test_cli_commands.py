@@ -79,6 +79,7 @@ def test_demo_explains_the_phantom(
     record = json.loads((tmp_path / "explanation.json").read_text())
     np.testing.assert_allclose(record["provenance"]["point_ras_mm"], center, atol=0.051)
     assert str(tmp_path / "scan.nii.gz") in result.stdout and "Slicer" in result.stdout
+    assert (tmp_path / "report.html").is_file() and str(tmp_path / "report.html") in result.stdout
 
 
 @pytest.mark.parametrize("stage", ["camlime.cli.running.explain", "camlime.saving.draw_overview"])

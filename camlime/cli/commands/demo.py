@@ -44,6 +44,7 @@ def demo(
     from camlime.cli.console import stderr, stdout
     from camlime.cli.running import Request, explain_and_save
     from camlime.phantom import chest_ct_nodule
+    from camlime.saving import REPORT_NAME
     from camlime.scan import save_volume
 
     with stderr().busy("making the phantom", quiet=quiet):
@@ -61,6 +62,7 @@ def demo(
                 quiet=quiet,
                 settings={"seed": seed, "budget": options.passes(budget), "device": device},
                 also=(made,),
+                report=True,
             )
         )
     printer = stdout()
@@ -75,6 +77,7 @@ def demo(
     printer.exactly(f"  {output / SCAN}")
     printer.head("to look at it")
     printer.exactly(f"  the picture: {shlex.quote(str(output / 'overview.png'))}")
+    printer.exactly(f"  the page:    {shlex.quote(str(output / REPORT_NAME))}")
     printer.exactly(f"  3D Slicer:   {shlex.join(['Slicer', str(output / SCAN), *maps])}")
     printer.head("the same again")
     printer.exactly(f"  {shlex.join(again)}")
