@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +62,22 @@ class Views:
         colour = (1 + self.gain * _either_way(batch, 3, 1, 1)).to(device)
         all_of_it = (1 + self.gain * _either_way(batch, 1, 1, 1)).to(device)
         return (image.clamp(1e-4, 1) ** exponent * colour * all_of_it).clamp(0, 1)
+
+
+def preparing(views: Views) -> Callable[..., tuple]:
+    """The function that MONAI's trainer asks for: a batch's random views, and what the loss compares with.
+
+    Per-tile transforms would take longer than the network: the whole batch is drawn at once.
+    """
+
+    def prepare_batch(batch: dict, device: torch.device, non_blocking: bool = False, **_: object) -> tuple:
+        image, mask = (batch[name].to(device, non_blocking=non_blocking) for name in ("image", "mask"))
+        # The bundle's preprocessing leaves -1 to 1; stains are told on 0 to 1.
+        image, mask = views((image.float() + 1) / 2, mask)
+        image = (2 * image - 1).to(memory_format=torch.channels_last)
+        return image, {"label": batch["label"].to(device), "mask": mask}
+
+    return prepare_batch
 
 
 def restain(image: torch.Tensor, largest: float) -> torch.Tensor:
