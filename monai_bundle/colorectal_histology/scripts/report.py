@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
@@ -16,7 +17,7 @@ from camlime.training.results import write_part
 from camlime.training.statistics import calibration, interval
 
 from .data import CLASSES, ENOUGH, FOLDS
-from .folds import answers
+from .folds import NONE, answers
 
 NAMES = [name.replace("_in", " IN").replace("_", " ") for name in CLASSES]
 
@@ -109,3 +110,19 @@ def _resampled(table: pd.DataFrame, draws: int = 2000, seed: int = 0) -> list[np
     rng = np.random.default_rng(seed)
     times = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)
     return list(np.einsum("dg,gij->dij", times, each))
+
+
+def plot_training(docs_dir: str | Path) -> None:
+    """The logs of all trainings: loss by epoch, and the folds' balanced accuracy on what they were not shown."""
+    docs = Path(docs_dir)
+    log = pd.read_csv(docs / "training.csv")
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    right = axes.twinx()
+    for held, own in log.groupby("held"):
+        axes.plot(own["epoch"], own["loss"], color="tab:blue", linewidth=1.8 if held == NONE else 0.8)
+        seen = own.dropna(subset="balanced_accuracy")
+        right.plot(seen["epoch"], seen["balanced_accuracy"], "o-", color="tab:orange", markersize=3, linewidth=0.8)
+    axes.set(xlabel="epoch", ylabel="training loss (bold: the shipped network)")
+    right.set(ylabel="balanced accuracy, held fold", ylim=(0.3, 1.0))
+    figure.savefig(docs / "training.png", dpi=110)
