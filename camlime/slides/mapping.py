@@ -152,7 +152,7 @@ def map_slide(
             else:
                 logits, features = answers_and_features(classifier, images, domain.layers)
                 scores[where] = domain.scores(features)
-            probabilities[(slice(None), *where)] = classifier.probabilities(logits).numpy().T
+            probabilities[:, where[0], where[1]] = classifier.probabilities(logits).numpy().T
         done += len(group)
         on_progress(Progress("map", done, total))
     size = slide.width, slide.height
