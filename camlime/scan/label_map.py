@@ -19,7 +19,8 @@ def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, 
     """Read a label map from NIfTI, NRRD or MetaImage; a ``.seg.nrrd`` of 3D Slicer brings its segments' names.
 
     A label map of a picture may be a picture itself (PNG, TIFF, BMP) of as many pixels, in greys or with a palette,
-    whose places are then the labels, as QuPath saves them. The map keeps its own grid, which need not be the scan's: bring it there by its affine.
+    whose places are then the labels, as QuPath saves them. The map keeps its own grid, which need not be the scan's:
+    bring it there by its affine.
 
     Returns:
         labels, int32 ``(*S)``, 0 is background; the 4x4 affine, voxel index to RAS mm; and the names of those labels

@@ -14,8 +14,8 @@ from torch import nn
 class OutlineTrainee(nn.Module):
     """A 2D MONAI ``ResNet`` with a feature pyramid (Lin et al. 2017, CVPR) on its stages that draws an outline.
 
-    One or two thousand labels alone teach poorly what a class is; the outline makes the stages find what was outlined.
-    Nothing of the pyramid is shipped: the network is trained in place and is the same without it.
+    A label says nothing of where a class is told; the outline makes the stages find what was outlined. Nothing of the
+    pyramid is shipped: the network is trained in place and is the same without it.
 
     Args:
         network: a ``ResNet`` of basic blocks.

@@ -124,5 +124,5 @@ def plot_training(docs_dir: str | Path) -> None:
         seen = own.dropna(subset="balanced_accuracy")
         right.plot(seen["epoch"], seen["balanced_accuracy"], "o-", color="tab:orange", markersize=3, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel="training loss (bold: the shipped network)")
-    right.set(ylabel="balanced accuracy, held fold", ylim=(0.3, 1.0))
+    right.set(ylabel="balanced accuracy, held fold", ylim=(0, 1))
     figure.savefig(docs / "training.png", dpi=110)
