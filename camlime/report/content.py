@@ -213,5 +213,6 @@ def provenance(explanation: Explanation, *, identified: bool) -> list[tuple[str,
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+        parts = [str(item) if key == "name" else f"{key} {item}" for key, item in value.items() if item is not None]
+        return ", ".join(parts)
     return "" if value is None else str(value)
