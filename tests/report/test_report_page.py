@@ -94,6 +94,11 @@ def shared(opened: Any) -> Opened:
     return opened(volume_explanation(scan="Doe_Jane_1950.nii.gz"))
 
 
+def position(found: Opened) -> list[float]:
+    """RAS mm that the page names, to a tenth."""
+    return [float(x) for x in re.findall(r"-?\d+\.\d", found.text("#at").replace("−", "-"))]
+
+
 def outward(requests: list[str]) -> list[str]:
     return [url for url in requests if not url.startswith(("data:", "blob:", "file:"))]
 
@@ -114,8 +119,7 @@ def test_the_viewer_shows_what_is_at_the_crosshair(shared: Opened) -> None:
     found.page.select_option("#map", "fused")
     row = max(explanation.region_table(), key=lambda r: abs(r["weight"]))
     found.page.click(f"#regions .goto[data-id='{row['id']}']")
-    said = [float(x) for x in re.findall(r"-?\d+\.\d", found.text("#at").replace("−", "-"))]
-    assert said == pytest.approx(row["centre_ras_mm"], abs=1.0)
+    assert position(found) == pytest.approx(row["centre_ras_mm"], abs=1.0)
     assert found.text("#region") == "Region 3"
     value = float(re.search(r"[+−]?[\d.]+", found.text("#value"))[0].replace("−", "-"))  # type: ignore[index]
     index = np.linalg.inv(explanation.input.affine) @ [*row["centre_ras_mm"], 1.0]
@@ -123,6 +127,23 @@ def test_the_viewer_shows_what_is_at_the_crosshair(shared: Opened) -> None:
         explanation.attributions["fused"].values[tuple(np.rint(index[:3]).astype(int))], abs=0.01
     )
     assert found.page.locator("tr.here").inner_text().startswith("Region 3")
+
+
+def test_in_an_oblique_scan_positions_are_the_patients(opened: Any) -> None:
+    explanation = volume_explanation(turned=(25.0, -14.0, 9.0))
+    found = opened(explanation)
+    row = max(explanation.region_table(), key=lambda r: abs(r["weight"]))
+    found.page.click(f"#regions .goto[data-id='{row['id']}']")
+    assert position(found) == pytest.approx(row["centre_ras_mm"], abs=0.06)
+    assert found.text("#region") == "Region 3"
+    found.page.focus("#canvas")
+    for key, column in (("ArrowRight", 0), ("ArrowDown", 1), ("PageUp", 2)):
+        found.page.click("#home")
+        found.page.focus("#canvas")
+        before = position(found)
+        found.page.keyboard.press(key)
+        moved = np.subtract(position(found), before)
+        np.testing.assert_allclose(np.abs(moved), np.abs(explanation.input.affine[:3, column]), atol=0.11)
 
 
 def test_the_maps_colours_opacity_and_threshold_change_the_picture(shared: Opened) -> None:
@@ -153,12 +174,11 @@ def test_the_keyboard_moves_the_crosshair_and_reaches_every_control(shared: Open
     found.page.click("#home")
     found.page.select_option("#map", "fused")  # a threshold can be set
     found.page.focus("#canvas")
-    before = found.text("#at")
+    before = position(found)
     found.page.keyboard.press("PageUp")
     found.page.keyboard.press("Shift+ArrowLeft")
-    after = found.text("#at")
-    numbers = [[float(x) for x in re.findall(r"-?\d+\.\d", said.replace("−", "-"))] for said in (before, after)]
-    assert numbers[1][2] > numbers[0][2] and numbers[1][0] > numbers[0][0]
+    after = position(found)
+    assert after[2] > before[2] and after[0] > before[0]
     reached = set()
     for _ in range(14):
         found.page.keyboard.press("Tab")
