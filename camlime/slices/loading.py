@@ -101,7 +101,7 @@ def load_slices(folder: str | Path) -> SavedSlices:
         images = np.asarray(image.dataobj, dtype=np.float32).reshape(grid["shape"])
         point = record["strongest_point_ras_mm"]
         explained = [row["index"] for row in record["slices"] if "explanation" in row]
-        return SavedSlices(
+        found = SavedSlices(
             plane=record["plane"],
             native=record["native_plane"],
             class_names=tuple(record["classes"]),
@@ -117,11 +117,31 @@ def load_slices(folder: str | Path) -> SavedSlices:
             warnings=tuple(record["warnings"]),
             complete=record["complete"],
         )
+        _check(found)
     except FileNotFoundError as error:
         missing = error.filename or error
         raise OutputError(f"{missing} is missing", hint="give a folder that camlime explain wrote") from error
-    except (ValueError, KeyError, TypeError, OSError, EOFError, ImageFileError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, ImageFileError) as error:
         raise OutputError(f"{file} or what it names is damaged: {error!r}", hint="explain the scan again") from error
+    return found
+
+
+def _check(found: SavedSlices) -> None:
+    """Find out whether the parts fit together.
+
+    Raises:
+        ValueError: they do not.
+        KeyError: a slice has no probability of some class.
+    """
+    reach = range(found.first, found.first + found.shape[2])
+    if not found.answers or any(answer.index not in reach for answer in found.answers):
+        raise ValueError("slices outside the stacked grid")
+    for explanation in found.explanations.values():
+        if explanation.input.spatial_shape != found.shape[:2]:
+            raise ValueError("a slice's own explanation is on another grid")
+    for answer in found.answers:
+        if answer.flag is None:
+            _ = [answer.probabilities[name] for name in found.class_names]
 
 
 def _answer(row: Mapping[str, Any]) -> SliceAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -111,18 +111,28 @@ def _methods(found: SavedSlices) -> list[str]:
     return sorted(names, key=lambda name: name != best)
 
 
+def _part(method: str, part: str) -> Callable[[Explanation], NDArray[Any] | None]:
+    """Reads ``values`` or ``std`` of a method's map, where an explanation has it."""
+
+    def read(explanation: Explanation) -> NDArray[Any] | None:
+        values: NDArray[Any] | None = getattr(explanation.attributions.get(method), part, None)
+        return values
+
+    return read
+
+
 def _maps(found: SavedSlices) -> Iterator[Drawn]:
     for name in _methods(found):
         have = [one for one in found.explanations.values() if name in one.attributions]
         scale = evidence_scale(np.concatenate([e.attributions[name].values[e.input.valid.numpy()] for e in have]))
         one = signed(name, unit_of(have[0].attributions[name]), scale.high)
-        values = found.stack(lambda e, name=name: e.attributions[name].values if name in e.attributions else None)
+        values = found.stack(_part(name, "values"))
         yield dataclasses.replace(one, help=f"{one.help} Only explained slices have a map."), values
 
 
 def _spreads(found: SavedSlices) -> Iterator[Drawn]:
     for name in _methods(found):
-        values = found.stack(lambda e, name=name: e.attributions[name].std if name in e.attributions else None)
+        values = found.stack(_part(name, "std"))
         if values.any():
             unit = next(unit_of(e.attributions[name]) for e in found.explanations.values() if name in e.attributions)
             yield spread(name, unit, spread_scale(values[values > 0]).high), values
