@@ -134,4 +134,5 @@ def explanation_of(geometry: str, *, series_uid: str | None = SERIES_UID, comple
             "bundle": {"name": "Test", "version": "1.0"},
             "baseline": {"name": "blur"},
         },
+        ("the answer means <nothing>",),
     )
