@@ -92,7 +92,7 @@ def test_the_maps_colours_opacity_and_threshold_change_the_picture(shared: Opene
     assert before > 2 * narrowed > 0 or narrowed > plain
     assert plain < narrowed < before
     found.page.select_option("#map", "levels")
-    assert "Strong evidence for" in found.text("#legend")
+    found.page.locator("#legend", has_text="Strong evidence for").wait_for()  # the volume is read first
     levels = colourful(found.canvas_colours())
     assert levels > 2 * plain
     found.page.evaluate("document.getElementById('opacity').value = 0")
