@@ -72,7 +72,8 @@ def benchmark(
     from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
 
-    select_device(device)
+    if scheduler is None:
+        select_device(device)
     cohort = read_cohort(cases)
     names, left_out = chosen(_listed(methods))
     for name, why in left_out.items():
@@ -101,6 +102,7 @@ def benchmark(
         margin=margin,
         left_out=left_out,
         on_step=_ignored if quiet else _said,
+        on_note=_ignored if quiet else _noted,
     )
     printer = stdout()
     for one in summary["cohort"]["skipped"]:
@@ -122,7 +124,13 @@ def _said(step: Step) -> None:
         stderr().line((f"{step.done} of {step.total}  {step.case}", ""), (note, "dim"))
 
 
-def _ignored(step: Step) -> None:
+def _noted(text: str) -> None:
+    from camlime.cli.console import stderr
+
+    stderr().line(("note: ", "yellow"), (text, ""))
+
+
+def _ignored(said: object) -> None:
     """Say nothing."""
 
 
