@@ -106,7 +106,8 @@ def benchmark(
     )
     printer = stdout()
     for one in summary["cohort"]["skipped"]:
-        stderr().line(("skipped: ", "yellow"), (f"{one['method']} in {one['cases']} case(s): {one['why']}", ""))
+        budget = f" at {one['budget']} passes" if one["budget"] else ""
+        stderr().line(("skipped: ", "yellow"), (f"{one['method']}{budget} in {one['cases']} case(s): {one['why']}", ""))
     printer.exactly(*[output / name for name in ("index.html", "summary.json", "results.csv", "comparisons.csv")])
     failed = summary["cohort"]["failed"]
     if failed:
