@@ -10,7 +10,6 @@ another name and then renamed: one that is there is whole.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 from camlime.benchmark.settings import digest
 from camlime.errors import OutputError
+from camlime.staging import whole_file
 
 FOLDER = "cases"
 
@@ -114,13 +114,11 @@ def write_whole(path: Path, text: str | bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(text.encode() if isinstance(text, str) else text)
-        partial.replace(path)
+        with whole_file(path) as aside:
+            aside.write_bytes(text.encode() if isinstance(text, str) else text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise _refused(path, error) from error
 
 
