@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,14 +151,18 @@ class Examination:
 def _second_run(
     case: Case, classifier: Classifier, attribution: Attribution, remake: Remake, meter: Meter, plan: Plan
 ) -> Repeatability | None:
-    """Compare runs; ``None`` without passes for them, or with fewer than the method needs for its segmentations."""
+    """Compare runs; ``None`` without passes for them, or with fewer than the method needs.
+
+    Only weights of the same regions can be compared, so the runs have the first segmentation and its share of passes.
+    """
     if not plan.second_run:
         return None
     seeds = (case.seed + 1,) if plan.against_map else (case.seed + 1, case.seed + 2)
     runs = [attribution] if plan.against_map else []
     for seed in seeds:
         try:
-            runs.append(remake(meter.case(meter.counted(classifier), seed=seed), plan.second_run))
+            again = replace(meter.case(meter.counted(classifier), seed=seed), regions=case.regions[:1])
+            runs.append(remake(again, plan.second_run))
         except RequestError:
             return None
         meter.check()

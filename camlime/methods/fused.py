@@ -118,6 +118,8 @@ class Fused:
             if sampler.sums.n:
                 posterior, evenness = fit_profiled(sampler.sums, columns, profiles[number])
                 notes.setdefault("evenness", evenness)
+                spent = passes.forward - forward + 2 * (passes.backward - backward)
+                notes.setdefault("passes_of_weights", spent)
                 results.append(SegmentationResult(regions, posterior, sampler.sums))
             if not finished:
                 notes["cancelled"] = True
