@@ -18,7 +18,7 @@ from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Rank
 from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
 from camlime.evidence.plan import Plan, default_budget
-from camlime.evidence.randomisation import Randomisation, check_randomisation
+from camlime.evidence.randomisation import Randomisation, RandomNetworks, check_randomisation
 from camlime.evidence.records import BaselineEvidence, Evidence
 from camlime.evidence.repeatability import Repeatability, compare_runs
 from camlime.methods.case import Case
@@ -77,6 +77,7 @@ class Examination:
         self._kept = kept
         self._meter = Meter(case, total)
         self._classifier = self._meter.counted(case.classifier)
+        self._random = RandomNetworks(case, self._classifier, self._meter)
         self._removals: dict[str, Removal] = {}
         self._controls: dict[str, dict[str, MapCurves]] = {}
 
@@ -89,7 +90,7 @@ class Examination:
         scored = self._scores(attribution, plan) if plan.sentence else {}
         if plan.copies:
             try:
-                randomisation = check_randomisation(case, classifier, attribution, remake, meter, self._kept)
+                randomisation = check_randomisation(case, self._random, attribution, remake, self._kept)
             except CamlimeError as error:
                 problem = error.message
         repeatability = _second_run(case, classifier, attribution, remake, meter, plan)

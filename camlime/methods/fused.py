@@ -75,7 +75,12 @@ class Fused:
         self.cam_columns = tuple(cam_columns)
         self.gradient_pairs = gradient_pairs
         self.target_layer = target_layer
-        self.agreement: Agreement | None = None
+        self._parents: tuple[RunningSums, FloatArray] | None = None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How the two parents compare, fitted when it is asked for: the evidence makes maps again without asking."""
+        return None if self._parents is None else compare(*self._parents, cam=AGREEMENT_CAM)
 
     def check(self, case: Case) -> None:
         """Find out, before any masked image is asked about, whether this can be done (one pass lists the layers).
@@ -97,7 +102,7 @@ class Fused:
         started = time.perf_counter()
         passes = case.classifier.passes
         forward, backward = passes.forward, passes.backward
-        self.agreement = None
+        self._parents = None
         layer, maps = self._cam_maps(case)
         # The pairs behind the masked gradient are answered forward as well: only their backward passes cost extra.
         spent = (passes.forward - forward) + 2 * (passes.backward - backward) + 4 * self.gradient_pairs
@@ -128,7 +133,7 @@ class Fused:
             raise Cancelled
         first = results[0]
         if AGREEMENT_CAM in maps:
-            self.agreement = compare(first.sums, first.regions.pool(maps[AGREEMENT_CAM]), cam=AGREEMENT_CAM)
+            self._parents = first.sums, first.regions.pool(maps[AGREEMENT_CAM])
         values, std = average_over_segmentations(results)
         return Attribution(
             method=self.name,
