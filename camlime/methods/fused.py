@@ -38,7 +38,12 @@ GRADIENT_PAIRS = 4
 
 PASSES_OF_A_GRADIENT_PAIR = 6
 GRADIENT_SHARE = 0.25
-"""Of a small budget: not more goes into derivatives, though always one pair."""
+"""Of a small budget: not more goes into derivatives, though always one pair, and two from :data:`TWO_PAIRS_FROM`."""
+
+TWO_PAIRS_FROM = 32
+"""Passes. Error to LIME with 2048 passes, mean over eight nodules of the training folds and two seeds, with one, two
+and three pairs: 0.43, 0.45, 0.58 at 24 passes; 0.37, 0.34, 0.38 at 32; 0.30, 0.26, 0.27 at 48.
+"""
 
 MASKED_GRADIENT = "masked gradient"
 
@@ -178,7 +183,8 @@ def _posterior(sums: RunningSums, columns: FloatArray | None, profile: FloatArra
 
 def _affordable_pairs(budget: Budget) -> int:
     passes = budget.most_passes if isinstance(budget, StoppingRule) else budget
-    return min(GRADIENT_PAIRS, max(int(GRADIENT_SHARE * passes) // PASSES_OF_A_GRADIENT_PAIR, 1))
+    least = 2 if passes >= TWO_PAIRS_FROM else 1
+    return min(GRADIENT_PAIRS, max(int(GRADIENT_SHARE * passes) // PASSES_OF_A_GRADIENT_PAIR, least))
 
 
 def pooled(maps: Mapping[str, NDArray[np.floating]], pool: Callable[..., FloatArray]) -> FloatArray | None:
