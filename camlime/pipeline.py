@@ -14,7 +14,7 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
-from camlime.domain import domain_doubts
+from camlime.domain import likeness_of
 from camlime.errors import RequestError
 from camlime.examiner import Examiner
 from camlime.explanation import Explanation, Prediction
@@ -147,7 +147,7 @@ def explain(
     baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
-    doubts = domain_doubts(read_bundle, classifier, model_input)
+    likeness = likeness_of(read_bundle, classifier, model_input)
     explained = wanted.class_name or prediction.class_name
     case = Case(
         classifier,
@@ -178,10 +178,11 @@ def explain(
         evidence=examiner.done,
         provenance=provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
         warnings=(
-            *doubts,
+            *([likeness.words] if likeness is not None and likeness.unlike else []),
             *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
         ),
         complete=complete,
+        likeness=likeness,
     )
 
 
