@@ -18,6 +18,7 @@ from camlime.pipeline import Listeners, Prepared, Settings, explain
 from camlime.scan import Scan
 from camlime.slices.answers import SliceAnswers, classify_slices
 from camlime.slices.stack import NATIVE
+from camlime.slices.stacking import stacked
 
 DEFAULT_EXPLAINED = 3
 """How many slices are explained unless they are named: each costs as much as a case of its own."""
@@ -95,10 +96,7 @@ class SliceExplanations:
         return save_slices(self, Path(folder), native=native)
 
     def _stacked(self, by_slice: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float32]:
-        volume = np.zeros(self.shape, dtype=np.float32)
-        for n, values in by_slice.items():
-            volume[..., n - self.first] = values
-        return volume
+        return stacked(by_slice, self.shape, self.first)
 
 
 def explain_slices(

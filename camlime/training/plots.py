@@ -23,11 +23,11 @@ def plot_confusion(path: str | Path, counts: Array, names: Sequence[str], title:
     axes.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if len(names) > 4:
-        axes.tick_params(axis="x", labelrotation=30)
+        axes.set_xticklabels(names, rotation=30, ha="right", rotation_mode="anchor")
     for (i, j), count in np.ndenumerate(counts):
         dark = count > counts[i].sum() / 2
         axes.text(j, i, str(count), ha="center", va="center", color="white" if dark else "black")
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight")
 
 
 def plot_calibration(

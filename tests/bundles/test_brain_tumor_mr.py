@@ -46,8 +46,8 @@ def scripts(monkeypatch):
     monkeypatch.chdir(BUNDLE)
     for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, name)
+    import scripts.batches
     import scripts.data
-    import scripts.trainee
 
     return scripts
 
@@ -106,15 +106,6 @@ def test_splits_are_drawn_by_group_with_gaps(scripts):
         inside = part[target * 400 : (target + 1) * 400]
         assert {"train", "validation", "test"} <= set(inside)
         assert np.mean(inside == "test") >= 0.15
-
-
-def test_trainee_is_the_network_itself(scripts, network):
-    trainee = scripts.trainee.Trainee(network, 16).eval()
-    images = torch.rand(2, 1, 128, 128)
-    with torch.no_grad():
-        logits, outline = trainee(images)
-        np.testing.assert_allclose(logits, network(images), atol=1e-5)
-    assert outline.shape == (2, 1, 64, 64)
 
 
 @pytest.fixture

@@ -18,11 +18,8 @@ def explain(
     ctx: typer.Context,
     scan: options.ScanPath,
     bundle: options.BundleName,
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
-    methods: Annotated[
-        str | None,
-        typer.Option("--methods", metavar="A,B,...", help="Which, by commas; the bundle's own choice if left out."),
-    ] = None,
+    output: options.OutputFolder,
+    methods: options.Methods = None,
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="The class to explain; the predicted one if left out.")
     ] = None,
@@ -43,9 +40,7 @@ def explain(
         int | None,
         typer.Option("--subdivide", min=2, metavar="N", help="Cut the structures of --regions into N parts in all."),
     ] = None,
-    n_regions: Annotated[
-        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
-    ] = None,
+    n_regions: options.NRegions = None,
     segmentations: Annotated[
         int | None, typer.Option("--segmentations", min=1, metavar="N", help="Supervoxel grids to average over.")
     ] = None,
@@ -53,12 +48,8 @@ def explain(
     lime_mode: Annotated[
         options.LimeMode, typer.Option("--lime-mode", help="stock: as the lime package does it.")
     ] = options.LimeMode.default,
-    target_layer: Annotated[
-        str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
-    ] = None,
+    target_layer: options.TargetLayer = None,
+    baseline: options.Baseline = None,
     window_mm: Annotated[
         float | None,
         typer.Option("--window-mm", metavar="MM", help="Occlusion: slide a cube of this edge; regions if left out."),
@@ -78,9 +69,7 @@ def explain(
     series: options.Series = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass; measured if left out.")
-    ] = None,
+    batch_size: options.BatchSize = None,
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision.")] = False,
     native_grid: Annotated[
         bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
