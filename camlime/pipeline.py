@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from camlime.attribution import Attribution
@@ -18,6 +19,7 @@ from camlime.domain import likeness_of
 from camlime.errors import RequestError
 from camlime.examiner import Examiner
 from camlime.explanation import Explanation, Prediction
+from camlime.guidance import guided
 from camlime.masking import make_baseline
 from camlime.methods.case import Case, Progress
 from camlime.methods.stopping import StoppingRule
@@ -136,6 +138,7 @@ def explain(
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    read_scan = guided(read_scan, read_bundle, wanted.guidance, wanted.guidance_label)
     if prepared is None:
         prepared = Prepared(
             read_bundle.prepare(focus(read_scan, read_bundle, wanted.point)),
@@ -191,6 +194,8 @@ def classify(
     bundle: Bundle | str | Path,
     *,
     point: Sequence[float] | None = None,
+    guidance: str | Path | NDArray[Any] | None = None,
+    guidance_label: int | None = None,
     series: str | None = None,
     device: str = "auto",
     trust_code: bool = False,
@@ -198,6 +203,7 @@ def classify(
     """Only the model's answer; arguments and errors as in :func:`explain`."""
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
     return predict(classifier_of(read_bundle, device=device), model_input)
 

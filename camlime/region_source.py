@@ -94,12 +94,18 @@ def labels_from_file(
             hint="resample it onto the scan (in 3D Slicer: export it to a label map, with the scan as reference)",
         )
     if on_scan:
-        return _on_whole_grid(labels, affine, scan), scan.affine, names
+        return on_whole_grid(labels, affine, scan), scan.affine, names
     return labels, affine, names
 
 
-def _on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:
-    """Labels on a part of the scan's voxels put into an empty map of all of them."""
+def on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:
+    """Labels on a part of the scan's voxels put into an empty map of all of them.
+
+    Args:
+        labels: on voxels that are the scan's, see :func:`same_lattice`.
+        affine: 4x4, their voxel index to RAS mm.
+        scan: whose whole grid is wanted.
+    """
     between = np.linalg.inv(scan.affine) @ affine
     marked = np.argwhere(labels.reshape(_three(labels.shape)))
     place = np.rint(marked @ between[:3, :3].T + between[:3, 3]).astype(np.int64)

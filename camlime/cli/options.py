@@ -56,6 +56,18 @@ CenterVoxel = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--center-voxel", metavar="I J K", help="Where to look: voxel index in the scan, from 0."),
 ]
+Guidance = Annotated[
+    Path | None,
+    typer.Option(
+        "--guidance",
+        metavar="MASK",
+        help="For bundles that take a mask as a channel: a label map or picture on the scan's voxels.",
+    ),
+]
+GuidanceLabel = Annotated[
+    int | None,
+    typer.Option("--guidance-label", min=1, metavar="N", help="Only this label of --guidance; all if left out."),
+]
 Series = Annotated[
     str | None, typer.Option("--series", metavar="UID", help="Which DICOM series, where a folder holds several.")
 ]

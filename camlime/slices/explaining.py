@@ -139,6 +139,8 @@ def explain_slices(
         raise RequestError(
             "a point and regions of your own are not for slices", hint="name the slice with --slice instead"
         )
+    if wanted.guidance is not None:
+        raise RequestError("guidance marks something in one image, not in slices of a volume")
     heard = listeners or Listeners()
     answers = classify_slices(scan, bundle, plane=plane, slices=slices, device=wanted.device)
     if not answers.inputs:

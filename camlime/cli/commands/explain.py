@@ -26,6 +26,8 @@ def explain(
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    guidance: options.Guidance = None,
+    guidance_label: options.GuidanceLabel = None,
     regions: Annotated[
         Path | None,
         typer.Option("--regions", metavar="LABELMAP", help="Anatomy to speak of; supervoxels if left out."),
@@ -113,6 +115,8 @@ def explain(
             settings={
                 "methods": None if methods is None else [name.strip() for name in methods.split(",")],
                 "class_name": class_name,
+                "guidance": guidance,
+                "guidance_label": guidance_label,
                 "regions": regions,
                 "region_names": region_names,
                 "subdivide": subdivide,
