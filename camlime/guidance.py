@@ -13,13 +13,10 @@ from monai.utils import MetaKeys
 from numpy.typing import NDArray
 
 from camlime.bundle import Bundle
-from camlime.errors import RequestError, ScanError
+from camlime.errors import RequestError
 from camlime.region_source import on_whole_grid, same_lattice
 from camlime.scan import Scan, load_label_map
-from camlime.scan.reading import read_pixels
-
-PICTURES = (".png", ".tif", ".tiff", ".bmp")
-LOSSY = (".jpg", ".jpeg")
+from camlime.scan.label_map import PICTURES
 
 
 def guided(scan: Scan, bundle: Bundle, guidance: str | Path | NDArray[Any] | None, label: int | None = None) -> Scan:
@@ -80,34 +77,19 @@ def _from_array(guidance: NDArray[Any], scan: Scan) -> NDArray[np.int32]:
 
 
 def _from_file(path: Path, scan: Scan) -> NDArray[np.int32]:
-    if path.suffix.lower() in LOSSY:
+    labels, affine, _ = load_label_map(path)
+    if path.suffix.lower() in PICTURES and labels.shape != scan.shape:
         raise RequestError(
-            f"{path} is a JPEG, whose compression smears marks over their neighbours", hint="save it as PNG"
+            f"{path} has {_pixels(labels.shape)} pixels, {scan.source} has {_pixels(scan.shape)}",
+            hint="the mask has to lie on the scan, pixel by pixel",
         )
     if path.suffix.lower() in PICTURES:
-        return _from_picture(path, scan)
-    labels, affine, _ = load_label_map(path)
+        return labels
     if not same_lattice(labels.shape, affine, scan.shape, scan.affine):
         raise RequestError(
             f"{path} lies on another voxel grid than {scan.source}", hint="resample it onto the scan, nearest neighbour"
         )
     return on_whole_grid(labels, affine, scan)
-
-
-def _from_picture(path: Path, scan: Scan) -> NDArray[np.int32]:
-    array = read_pixels(path).array
-    if array.dtype.kind not in "biu":
-        raise ScanError(f"{path} holds values of type {array.dtype}", hint="save whole numbers, 0 for background")
-    if (array != array[:1]).any():
-        raise RequestError(
-            f"{path} is a picture in colours: what it marks is not clear", hint="save it in greys, 0 for background"
-        )
-    if array.shape[1:] != scan.shape:
-        raise RequestError(
-            f"{path} has {_pixels(array.shape[1:])} pixels, {scan.source} has {_pixels(scan.shape)}",
-            hint="the mask has to lie on the scan, pixel by pixel",
-        )
-    return array[0].astype(np.int32)
 
 
 def _pixels(shape: tuple[int, ...]) -> str:

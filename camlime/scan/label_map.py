@@ -11,7 +11,9 @@ from camlime.errors import RegionsError
 from camlime.scan.geometry import checked_affine
 from camlime.scan.reading import read_labels
 
-_PICTURES = (".png", ".tif", ".tiff", ".bmp")
+PICTURES = (".png", ".tif", ".tiff", ".bmp")
+"""Types of pictures that lose nothing: a JPEG smears labels over their neighbours."""
+
 _FIELD = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 
 
@@ -51,7 +53,7 @@ def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, 
             f"{path} keeps its segments in {max(channels, len(layers))} layers, because they overlap",
             hint="in 3D Slicer export the segmentation to a label map, where each voxel has one segment",
         )
-    if channels > 1 and path.suffix.lower() in _PICTURES:
+    if channels > 1 and path.suffix.lower() in PICTURES:
         if (pixels.array != pixels.array[:1]).any():
             raise RegionsError(
                 f"{path} is a picture in colours: which label is which is not clear",

@@ -60,6 +60,10 @@ def read_labels(path: Path) -> Pixels:
     for suffixes, read in _LABEL_READERS:
         if path.name.lower().endswith(suffixes):
             return read(path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ScanError(
+            f"{path} is a JPEG, whose compression smears labels over their neighbours", hint="save it as PNG"
+        )
     known = " ".join(suffix for suffixes, _ in _LABEL_READERS for suffix in suffixes)
     raise ScanError(f"{path} is of a type that holds no label map", hint=f"readable are {known}")
 

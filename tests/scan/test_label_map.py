@@ -96,9 +96,9 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ScanError, match="not a picture"):
         load_label_map(tmp_path / "m.png")
     Image.fromarray(LABELS[:, :, 0]).save(tmp_path / "m.jpg")
-    with pytest.raises(ScanError, match="holds no label map") as caught:
+    with pytest.raises(ScanError, match="JPEG, whose compression") as caught:
         load_label_map(tmp_path / "m.jpg")
-    assert ".png" in caught.value.hint
+    assert "PNG" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["grey", "16 bit", "black and white", "grey saved as colours", "palette"])
