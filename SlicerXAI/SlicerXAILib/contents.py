@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -30,8 +30,8 @@ def _take_in(hub_node: Any, role: str, node: Any) -> None:
         folder.put(node, item)
 
 
-def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> None:
-    """A map and its deviation as volumes.
+def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> Iterator[None]:
+    """A map and its deviation as volumes, a step each.
 
     Args:
         hub_node: the explanation's hub.
@@ -44,38 +44,41 @@ def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> None:
             hub.own(hub_node, f"colours.{kind}", add_colours(scene, kind))
     known = hub.read(hub_node, "maps", {})
     hub.write(hub_node, "maps", {**known, told.key: (told.title, told.unit)})
-    for key, name, values, limit in (
-        (told.key, told.title, told.values, told.limit),
-        (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit),
+    for key, name, values, limit, signed in (
+        (told.key, told.title, told.values, told.limit, told.signed),
+        (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit, False),
     ):
         if values is None:
             hub.disown(hub_node, f"map.{key}")
             continue
         node = _have(hub_node, f"map.{key}", partial(heat_map.add_map, scene, name))
         heat_map.set_voxels(node, values.astype(np.float32, copy=False), affine_ras)
-        heat_map.scale(node, values, limit)
+        heat_map.scale(node, limit, signed=signed)
         frame.place(hub_node, node, fresh=True)
+        yield
 
 
-def put_levels(hub_node: Any, result: Result) -> dict[str, float]:
-    """Segments, and the agreement as a label map.
-
-    Returns:
-        Volume in ml of each level that occurs, by its key.
-    """
-    scene, volumes = hub_node.GetScene(), {}
-    for which, levels in GROUPS.items():
-        labels = result.levels.get(which)
-        if labels is None:
+def put_levels(hub_node: Any, result: Result) -> Iterator[None]:
+    """Segments, and the agreement as a label map, a step each."""
+    scene = hub_node.GetScene()
+    for which in GROUPS:
+        shapes = result.shapes.get(which)
+        if shapes is None:
             hub.disown(hub_node, f"segments.{which}")
             continue
         make = partial(segments.add_segmentation, scene, GROUP_NAMES[which])
         node = _have(hub_node, f"segments.{which}", make)
-        segments.set_levels(node, labels, levels, result.affine_ras)
+        frame.place(hub_node, node, fresh=False)
+        yield from segments.set_levels(node, shapes, result.affine_ras)
         frame.place(hub_node, node, fresh=True)
-        volumes.update(segments.volumes_ml(labels, levels, result.affine_ras))
     _put_agreement(hub_node, result)
-    return volumes
+    yield
+
+
+def volumes_of(result: Result) -> dict[str, float]:
+    """Volume in ml of each level that occurs, by its key."""
+    shapes = [shape for found in result.shapes.values() for shape in found]
+    return segments.volumes_ml(shapes, result.affine_ras)
 
 
 def _put_agreement(hub_node: Any, result: Result) -> None:

@@ -24,6 +24,7 @@ from camlime.overview.words import (
     verdict_in_words,
 )
 from camlime.palette import limit_of
+from SlicerXAILib.shapes import Shape, shapes_of
 
 FOLDER_FORMAT = "camlime explanation 1"
 
@@ -50,6 +51,11 @@ class MapData:
     def limit(self) -> float:
         """Where the colours of the values end; see :func:`camlime.palette.limit_of`."""
         return limit_of(self.values)
+
+    @cached_property
+    def signed(self) -> bool:
+        """Whether it speaks against the class anywhere, and so needs colours to both sides."""
+        return bool(self.values.size) and float(self.values.min()) < 0
 
     @cached_property
     def std_limit(self) -> float:
@@ -93,6 +99,18 @@ class Result:
     provenance: Mapping[str, Any]
     complete: bool
 
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Of each label map in :attr:`levels`, the levels that occur."""
+        return {which: shapes_of(labels, GROUPS[which]) for which, labels in self.levels.items()}
+
+    def ready(self) -> Result:
+        """The same, with all that takes a while for large maps made: readers may be in a thread, scenes may not."""
+        _ = self.shapes
+        for told in self.maps.values():
+            _ready(told)
+        return self
+
     @staticmethod
     def from_event(event: Mapping[str, Any]) -> Result:
         """From the worker's ``result`` event of an ``explain``, or the ``result`` inside a ``cancelled`` event.
@@ -118,7 +136,7 @@ class Result:
             warnings=tuple(event["warnings"]),
             provenance=event["provenance"],
             complete=bool(event["complete"]),
-        )
+        ).ready()
 
     @staticmethod
     def from_folder(folder: str | Path) -> Result:
@@ -171,8 +189,8 @@ def _map_of(key: str, told: Mapping[str, Any]) -> MapData:
 
 
 def _ready(told: MapData) -> MapData:
-    """The same map with its limits known: they take a while for large maps, and readers may be in a thread."""
-    _ = told.limit, told.std_limit
+    """The same map with its limits and signs known: see :meth:`Result.ready`."""
+    _ = told.limit, told.std_limit, told.signed
     return told
 
 
@@ -214,7 +232,7 @@ def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
         method = SimpleNamespace(method=key, parameters=told["parameters"])
         values = _shaped(folder / told["file"], shape)
         std = _shaped(folder / told["std_file"], shape) if told["std_file"] else None
-        maps[key] = _ready(MapData(key, method_title(key), unit_of(method), values, std))
+        maps[key] = MapData(key, method_title(key), unit_of(method), values, std)
     valid = np.ones(shape, dtype=bool)
     if record["input"]["padded_voxels"]:
         valid = _shaped(folder / "valid.nii.gz", shape) > 0

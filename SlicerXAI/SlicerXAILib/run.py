@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +209,8 @@ class Run:
             if not self._still_wanted():
                 self.abandon()
                 return
-            try:
-                self._explanation.update(preview)
-                self.shown.emit(self._explanation)
-            except Exception as error:  # as in _hear
-                self._give_up(error)
+            explanation = self._explanation
+            self._walk(explanation.update_in_steps(preview), lambda: self.shown.emit(explanation))
 
         def skip(error: Exception) -> None:
             logging.warning("SlicerXAI: a preview was not shown: %s", error)
@@ -229,10 +226,10 @@ class Run:
             if not self._still_wanted():
                 self.abandon()
                 return
-            try:
-                self._put(result, str(event["id"]))
-            except Exception as error:  # as in _hear
-                self._give_up(error)
+            if self._explanation is None:
+                self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
+            steps = self._explanation.complete_in_steps(result)
+            self._walk(steps, lambda: self._put(result, str(event["id"])))
 
         def fail(error: Exception) -> None:
             if turn == self._turn:
@@ -240,11 +237,34 @@ class Run:
 
         self._engine.session.background.run(lambda: Result.from_event(event), put, fail)
 
+    def _walk(self, steps: Iterator[None], done: Callable[[], None]) -> None:
+        """Take steps in the scene between the views' turns, for as long as this turn of the run is still wanted."""
+        turn = self._turn
+
+        def wanted() -> Iterator[None]:
+            for _ in steps:
+                yield
+                if turn != self._turn:
+                    return
+                if not self._still_wanted():
+                    self.abandon()
+                    return
+
+        def end() -> None:
+            if turn == self._turn:
+                try:
+                    done()
+                except Exception as error:  # as in _hear
+                    self._give_up(error)
+
+        def fail(error: Exception) -> None:
+            if turn == self._turn:
+                self._give_up(error)
+
+        self._engine.session.steps.run(wanted(), end, fail)
+
     def _put(self, result: Result, request: str) -> None:
-        assert self._case is not None
-        if self._explanation is None:
-            self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
-        self._explanation.complete(result)
+        assert self._explanation is not None
         if self._arrays is not None:
             shutil.rmtree(self._arrays, ignore_errors=True)  # all of it is in the scene now
         self._explanation.hub.SetAttribute(REQUEST_ATTRIBUTE, request)
@@ -259,14 +279,14 @@ class Run:
 
     def _give_up(self, error: Exception) -> None:
         """A defect of the module itself."""
-        logging.exception("SlicerXAI")
+        logging.error("SlicerXAI", exc_info=error)
         if self._request is not None:
             self._engine.session.forget(self._request)
         self._fail(
             Problem(
                 _("The result cannot be shown: {reason}").format(reason=error),
                 _("This is a defect of SlicerXAI: please report it with the details."),
-                traceback.format_exc(),
+                "".join(traceback.format_exception(error)),
                 kind="defect",
             )
         )
