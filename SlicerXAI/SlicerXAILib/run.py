@@ -242,7 +242,7 @@ class Run:
         turn = self._turn
 
         def wanted() -> Iterator[None]:
-            for _ in steps:
+            for _step in steps:
                 yield
                 if turn != self._turn:
                     return

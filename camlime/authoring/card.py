@@ -11,7 +11,7 @@ from typing import Any
 from camlime.authoring.explain_config import bundle_folder
 from camlime.benchmark.settings import FORMAT
 from camlime.bundle.config import BundleFolder
-from camlime.bundle.weights import hash_file
+from camlime.archives import hash_file
 from camlime.errors import OutputError, RequestError
 from camlime.overview.words import clean, method_title
 from camlime.saving import staged

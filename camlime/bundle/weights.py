@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from camlime.archives import hash_file as hash_file
 from camlime.archives import is_zip
 from camlime.bundle.config import BundleFolder
 from camlime.errors import BundleError, UntrustedBundleError
