@@ -2,8 +2,8 @@
 
     SLICER_PYTHON=<checkout of Slicer>/Base/Python/slicer QT_QPA_PLATFORM=offscreen python benchmarks/slicer_blocks.py
 
-The panel and the scene are the module's own, on the MRML of slicer-core; the worker's place is taken by one that says at
-once what a worker would say, so that nothing but the module works in this process. A heartbeat asks between any two
+The panel and the scene are the module's own, on the MRML of slicer-core; the worker's place is taken by one that says
+at once what a worker would say, so that nothing but the module works in this process. A heartbeat asks between any two
 turns of the event loop how long the last one took. Drawing is not in it: that is Slicer's, and the graphics card's.
 """
 
@@ -26,7 +26,7 @@ import slicer_harness  # noqa: E402
 
 slicer = slicer_harness.bootstrap(os.environ["SLICER_PYTHON"])
 
-import slicer.util  # noqa: E402
+from slicer.util import updateVolumeFromArray  # noqa: E402
 
 from camlime.levels import agreement_levels, evidence_levels  # noqa: E402
 
@@ -62,28 +62,28 @@ class Replay:
         self._said: list[dict[str, Any]] = []
         self._count = 0
 
-    def start(self) -> None:
+    def start(self) -> None:  # noqa: D102
         self.running = True
         self._said += [{"event": "hello", "id": None, "packages": {}}, READY]
 
-    def send(self, request: str, **fields: Any) -> str:
+    def send(self, request: str, **fields: Any) -> str:  # noqa: D102
         self._count += 1
         if request == "explain":
             self._said += [{**event, "id": str(self._count)} for event in self._events]
         return str(self._count)
 
-    def poll(self) -> list[dict[str, Any]]:
+    def poll(self) -> list[dict[str, Any]]:  # noqa: D102
         said, self._said = self._said[:1], self._said[1:]
         for event in said:
             self.last = " ".join(str(event.get(key, "")) for key in ("event", "method"))
         return said
 
-    def cancel(self, name: str) -> None: ...
+    def cancel(self, name: str) -> None: ...  # noqa: D102
 
-    def log(self) -> str:
+    def log(self) -> str:  # noqa: D102
         return ""
 
-    def close(self, grace: float = 2.0) -> None:
+    def close(self, grace: float = 2.0) -> None:  # noqa: D102
         self.running = False
 
 
@@ -127,25 +127,15 @@ def events_of(folder: Path) -> list[dict[str, Any]]:
         }
         preview = {"event": "preview", "method": key, "explained_class": "malignant", "affine_ras": affine}
         events += [{**preview, **told[key], "final": final} for final in (False, True)]
+    agreed = agreement_levels(values["gradcam"], values["lime"], everywhere)
     levels = {
         "evidence": written(folder, "levels_evidence", evidence_levels(values["fused"], everywhere)),
-        "agreement": written(
-            folder, "levels_agreement", agreement_levels(values["gradcam"], values["lime"], everywhere)
-        ),
+        "agreement": written(folder, "levels_agreement", agreed),
         "legend": [],
     }
     centre = [90.0, 80.0, 90.0]
-    rows = [
-        {
-            "id": n + 1,
-            "name": None,
-            "volume_ml": 1.0,
-            "centre_ras_mm": centre,
-            "weight": 1 / (n + 1),
-            "interval_95": [0, 1],
-        }
-        for n in range(200)
-    ]
+    row = {"name": None, "volume_ml": 1.0, "centre_ras_mm": centre, "interval_95": [0, 1]}
+    rows = [{**row, "id": n + 1, "weight": 1 / (n + 1)} for n in range(200)]
     regions = (np.indices(SHAPE, dtype=np.int32).sum(axis=0) // 16 + 1).astype(np.int32)
     events.append(
         {
@@ -193,7 +183,7 @@ def measure(folder: Path, most: int) -> None:
         view.SetOrientation(orientation)
         slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode").SetLayoutName(name)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-    slicer.util.updateVolumeFromArray(volume, np.zeros(SHAPE[::-1], np.int16))
+    updateVolumeFromArray(volume, np.zeros(SHAPE[::-1], np.int16))
     panel.parameters.volume = volume
     panel.parameters.bundle = "whole"
     widget.enter()
