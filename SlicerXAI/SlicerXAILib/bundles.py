@@ -27,6 +27,7 @@ class BundleInfo:
         class_names: in the order of the logits.
         spatial_dims: 2 or 3.
         input_channels: how many it takes.
+        modality: of its images, such as ``CT``; empty if it does not say.
         needs_point: whether it looks at one place, which has to be given.
         assumptions: what had to be assumed about it, in words.
     """
@@ -37,6 +38,7 @@ class BundleInfo:
     class_names: tuple[str, ...]
     spatial_dims: int
     input_channels: int
+    modality: str
     needs_point: bool
     assumptions: tuple[str, ...]
 
@@ -51,6 +53,7 @@ class BundleInfo:
             class_names=tuple(bundle["class_names"]),
             spatial_dims=int(bundle["spatial_dims"]),
             input_channels=int(bundle["input_channels"]),
+            modality=str(bundle.get("modality") or ""),
             needs_point=bool(bundle["needs_point"]),
             assumptions=tuple(bundle.get("assumptions") or ()),
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from camlime.levels import AGREEMENT_LEVELS, GROUP_NAMES, GROUPS, LEVELS
-from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, tables
+from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, slice_words, tables
 from SlicerXAILib.colours import add_colours, add_level_colours
 from SlicerXAILib.result import MapData, Result
 
@@ -98,8 +98,12 @@ def _put_agreement(hub_node: Any, result: Result) -> None:
 
 def put_tables(hub_node: Any, result: Result, volumes: Mapping[str, float]) -> None:
     """Prediction, regions and segments as tables; ``volumes`` in ml by level key."""
+    if result.slices is None:
+        answers = ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction))
+    else:
+        answers = ("Slices", tables.SLICE_COLUMNS, tables.slice_rows(result.slices, result.lead))
     filled = {
-        "prediction": ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction)),
+        "prediction": answers,
         "regions": ("Regions", tables.REGION_COLUMNS, tables.region_rows(result.region_table)),
         "segments": ("Segments", tables.SEGMENT_COLUMNS, tables.segment_rows(volumes)),
     }
@@ -112,11 +116,17 @@ def put_curves(hub_node: Any, result: Result) -> None:
     """The removal curves of the map to show first, with its first baseline; in place of earlier ones."""
     for role in [role for role in hub.roles(hub_node) if role.startswith("curves.")]:
         hub.disown(hub_node, role)
-    found = result.evidence.get(result.lead, {}).get("baselines") or {}
+    evidence, of, explained_class = result.evidence.get(result.lead, {}), "", result.explained_class
+    if result.slices is not None:
+        answer = slice_words.strongest(result.slices, result.lead)
+        if answer is not None:
+            explained_class = answer["explanation"]["explained_class"]
+            evidence, of = answer["explanation"]["evidence"].get(result.lead, {}), f", slice {answer['index']}"
+    found = evidence.get("baselines") or {}
     if found:
         baseline, curves = next(iter(found.items()))
-        name = f"{result.maps[result.lead].title}: removal, baseline {baseline}"
-        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, result.explained_class, curves)
+        name = f"{result.maps[result.lead].title}{of}: removal, baseline {baseline}"
+        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, explained_class, curves)
         for role, node in nodes.items():
             _take_in(hub_node, f"curves.{role}", node)
 
@@ -127,6 +137,8 @@ def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
         key: {name: found[name] for name in ("supported", "verdict", "in_words")}
         for key, found in result.evidence.items()
     }
+    if result.slices is not None:
+        evidence = slice_words.evidence_of(result.slices)
     return {
         "explained_class": result.explained_class,
         "prediction": dict(result.prediction),
@@ -148,4 +160,5 @@ def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
             if level.key in volumes
         ],
         "provenance": dict(result.provenance),
+        "slices": None if result.slices is None else slice_words.kept(result.slices, result.lead),
     }

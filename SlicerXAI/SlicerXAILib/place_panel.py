@@ -9,22 +9,10 @@ import vtk
 from slicer.i18n import tr as _
 
 from SlicerXAILib.bundles import BundleInfo
-from SlicerXAILib.controls import chosen_value, fill_selector
-from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice
+from SlicerXAILib.controls import fill_selector, keep_choice
+from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice, slice_node, slice_nodes
 
 _OBLIQUE_DEGREES = 1.0
-
-
-def slice_node(scene: Any, layout_name: str) -> Any | None:
-    """The node of a slice view by its layout name, such as ``Red``."""
-    nodes = slice_nodes(scene)
-    return next((node for node in nodes if node.GetLayoutName() == layout_name), None)
-
-
-def slice_nodes(scene: Any) -> list[Any]:
-    """All slice views' nodes of a scene."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    return [scene.GetNthNodeByClass(n, "vtkMRMLSliceNode") for n in range(count)]
 
 
 class PlacePanel:
@@ -42,7 +30,7 @@ class PlacePanel:
         self._watched: list[tuple[Any, int]] = []
         self._bundle: BundleInfo | None = None
         ui.placePointButton.connect("clicked()", self._place)
-        ui.sliceViewSelector.connect("currentIndexChanged(int)", self._choose_view)
+        keep_choice(ui.sliceViewSelector, lambda: self._parameters, "slice_view")
 
     def set_parameters(self, parameters: Any) -> None:
         """Show another parameter node's choices."""
@@ -101,10 +89,6 @@ class PlacePanel:
             return _("Not placed yet.")
         place = _("R {r:.1f}, A {a:.1f}, S {s:.1f} mm").format(r=point[0], a=point[1], s=point[2])
         return place if is_inside(volume, point) else _("{place}: outside the volume").format(place=place)
-
-    def _choose_view(self) -> None:
-        if self._parameters is not None and chosen_value(self._ui.sliceViewSelector):
-            self._parameters.slice_view = chosen_value(self._ui.sliceViewSelector)
 
     def _place(self) -> None:
         """Let the next click in a slice view set the point; an earlier point is moved there."""

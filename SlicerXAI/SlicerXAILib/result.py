@@ -69,8 +69,8 @@ class Result:
 
     Args:
         affine_ras: 4x4, voxel index to RAS mm in the input volume's own frame.
-        prediction: ``class``, ``probabilities`` and ``logits`` by class name.
-        explained_class: the class that the maps are about.
+        prediction: ``class``, ``probabilities`` and ``logits`` by class name; empty for a range of slices.
+        explained_class: the class that the maps are about; empty where each slice's maps are about its own.
         lead: key of the map to show first; empty if there is none.
         maps: by key, in the order to list them.
         levels: label maps ``evidence`` and ``agreement`` (uint8, numbers of ``camlime.levels``), those there are.
@@ -82,6 +82,7 @@ class Result:
         warnings: sentences.
         provenance: as in ``explanation.json``.
         complete: ``False`` if it was cancelled.
+        slices: what is said of each slice of a range (docs/worker.md); ``None`` for a volume, a picture or one slice.
     """
 
     affine_ras: np.ndarray
@@ -98,6 +99,7 @@ class Result:
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
     complete: bool
+    slices: Mapping[str, Any] | None = None
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[Shape, ...]]:
@@ -123,8 +125,8 @@ class Result:
         regions = event.get("regions")
         return Result(
             affine_ras=np.array(event["affine_ras"], dtype=float),
-            prediction=event["prediction"],
-            explained_class=event["explained_class"],
+            prediction=event["prediction"] or {},
+            explained_class=event["explained_class"] or "",
             lead=event.get("lead") or "",
             maps=maps,
             levels={key: _npy(array) for key, array in levels.items() if array is not None},
@@ -136,6 +138,7 @@ class Result:
             warnings=tuple(event["warnings"]),
             provenance=event["provenance"],
             complete=bool(event["complete"]),
+            slices=event.get("slices"),
         ).ready()
 
     @staticmethod
@@ -180,7 +183,7 @@ class Preview:
             OutputError: a file that it names is missing or damaged.
         """
         affine = np.array(event["affine_ras"], dtype=float)
-        return Preview(affine, event["explained_class"], _map_of(event["method"], event))
+        return Preview(affine, event["explained_class"] or "", _map_of(event["method"], event))
 
 
 def _map_of(key: str, told: Mapping[str, Any]) -> MapData:

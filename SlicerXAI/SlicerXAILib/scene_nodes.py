@@ -14,7 +14,7 @@ Maps lie on the network's own grid; nothing is resampled to be shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -152,7 +152,8 @@ class SceneExplanation:
         Keys: ``explained_class``, ``prediction`` (``class``, ``probabilities``), ``lead``, ``complete``, ``agreement``
         (``badge``, ``in_words``, ``in_numbers``, or ``None``), ``evidence`` (by map key: ``supported``, ``verdict``,
         ``in_words``), ``warnings``, ``strongest_point_ras``, ``legend`` (rows ``key``, ``name``, ``meaning``,
-        ``colour``, ``volume_ml``), ``provenance``. Empty before :meth:`complete`.
+        ``colour``, ``volume_ml``), ``provenance``, ``slices`` (rows ``index``, ``class``, ``probability``, ``verdict``,
+        ``flag``, ``centre_ras``, or ``None``; ``prediction`` is empty with them). Empty before :meth:`complete`.
         """
         return dict(hub.read(self.hub, "summary", {}))
 
@@ -230,6 +231,10 @@ class SceneExplanation:
         point = self.summary.get("strongest_point_ras")
         if point is not None:
             self._jump(point)
+
+    def jump_to(self, point_ras: Iterable[float]) -> None:
+        """Centre all slice views on a point, RAS mm in the input's own frame at the time of the explanation."""
+        self._jump(list(point_ras))
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

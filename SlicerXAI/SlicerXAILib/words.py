@@ -69,6 +69,8 @@ def stage_title(stage: str) -> str:
 def progress_text(event: Mapping[str, Any]) -> str:
     """The line below the progress bar, from an event ``progress``."""
     title = stage_title(str(event.get("stage", "")))
+    if event.get("slice") is not None:
+        title = _("Slice {index}: {stage}").format(index=event["slice"], stage=title)
     left = event.get("seconds_left")
     if left is None:
         return _("{stage} ...").format(stage=title)
@@ -106,6 +108,15 @@ def badge(supported: bool | None) -> str:
     if supported is None:
         return _("NOT JUDGED")
     return _("SUPPORTED") if supported else _("NOT SUPPORTED")
+
+
+def flag_words(flag: str | None) -> str:
+    """Why a slice has no class."""
+    return {
+        None: "",
+        "constant": _("empty"),
+        "out of domain": _("unlike the training data"),
+    }.get(flag, str(flag))
 
 
 def baseline_title(baseline: str, kept: str) -> str:
