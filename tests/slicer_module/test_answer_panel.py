@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.slicer_panel import bootstrapped
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
 from SlicerXAILib.words import duration, percent, progress_text, quality_entry  # noqa: E402

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.slicer_panel import bootstrapped
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
@@ -55,7 +55,7 @@ def volume(array: np.ndarray, kind: str = "Scalar") -> Any:
     return node
 
 
-def test_what_is_known_of_a_volume(desk):
+def test_what_is_known_of_a_volume(slicer_scene):
     air = np.full((4, 5, 6), -1000, np.int16)
     assert traits_of(volume(air)) == Traits(1, False, "CT")
     assert traits_of(volume(air + 1000)) == Traits(1, False, "")
@@ -84,7 +84,7 @@ def test_another_volume_gets_another_bundle_until_the_user_has_chosen(ready, mon
     assert parameters.bundle == "lung_nodule_ct"
 
 
-def test_what_the_user_chose_is_remembered_the_last_last(desk):
+def test_what_the_user_chose_is_remembered_the_last_last(slicer_scene):
     before = remembered()
     for name in ("one", "two", "one"):
         remember(name)

@@ -57,7 +57,7 @@ def slices_result(result: SliceExplanations, folder: ArrayFolder) -> dict[str, A
         "explained_class": _one({each.explained_class for each in result.explanations.values()}),
         "slices": slices,
         "lead": first_to_show(result.methods),
-        "affine_ras": result.affine,
+        "affine_ras": result.affine.tolist(),
         "shape": list(result.shape),
         "spacing_mm": [float(edge) for edge in np.linalg.norm(result.affine[:3, :3], axis=0)],
         "input": {
