@@ -13,6 +13,8 @@ from SlicerXAILib.controls import fill_selector, keep_choice
 from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice, slice_node, slice_nodes
 
 _OBLIQUE_DEGREES = 1.0
+_OWN = "SlicerXAI.place"
+"""Attribute of a list of points that the panel made."""
 
 
 class PlacePanel:
@@ -91,12 +93,16 @@ class PlacePanel:
         return place if is_inside(volume, point) else _("{place}: outside the volume").format(place=place)
 
     def _place(self) -> None:
-        """Let the next click in a slice view set the point; an earlier point is moved there."""
+        """Let the next click in a slice view set the point; one that was set so before is moved there.
+
+        A list of points that came from elsewhere is left alone, and a list of the panel's own takes its place.
+        """
         parameters = self._parameters
         node = parameters.point
-        if node is None:
+        if node is None or not node.GetAttribute(_OWN):
             node = self._scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Place to explain"))
             node.CreateDefaultDisplayNodes()
+            node.SetAttribute(_OWN, "1")
             parameters.point = node
         node.RemoveAllControlPoints()
         logic = slicer.app.applicationLogic()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
+
 from SlicerXAILib.layers import composites
+from SlicerXAILib.views import slice_node, slice_nodes
 
 LAYOUT = 5733
 """Number of the layout in Slicer's list; any that no other module uses."""
@@ -14,6 +17,7 @@ VIEWS = "SlicerXAI"
 """What the names of its views begin with; they are numbered from 0, the scan alone."""
 
 _VIEW_GROUP = 57
+_MARGIN = 1.1
 _MOST_IN_A_ROW = 3
 _COLOURS = ("#66717d", "#c4501b", "#2470ad", "#2b7a4b", "#a86200", "#7a4b9a")
 _BEFORE = "SlicerXAI.layoutBefore"
@@ -59,11 +63,39 @@ def enter(scene: Any, count: int, orientation: str = "Axial") -> list[Any]:
     return views
 
 
+def frame(scene: Any, views: list[Any], volume: Any) -> None:
+    """Let new views show the whole volume, at the height that the user looks at: Slicer shows the origin in them.
+
+    Args:
+        scene: of the views.
+        views: their composite nodes.
+        volume: what they show.
+    """
+    bounds = np.zeros(6)
+    volume.GetRASBounds(bounds)
+    middle, (width, height, _depth) = (bounds[::2] + bounds[1::2]) / 2, bounds[1::2] - bounds[::2]
+    looked_at = next((node for node in slice_nodes(scene) if not node.GetLayoutName().startswith(VIEWS)), None)
+    for composite in views:
+        node = slice_node(scene, composite.GetLayoutName())
+        across, down, _ = (max(size, 1) for size in node.GetDimensions())
+        mm_a_pixel = _MARGIN * max(width / across, height / down)
+        node.SetFieldOfView(mm_a_pixel * across, mm_a_pixel * down, node.GetFieldOfView()[2])
+        node.JumpSliceByCentering(*middle)
+        if looked_at is not None:
+            node.JumpSliceByOffsetting(*(looked_at.GetSliceToRAS().GetElement(row, 3) for row in range(3)))
+
+
 def leave(scene: Any) -> None:
     """Switch back to the layout that was there before, if this one is shown."""
     layout = _layout(scene)
     if layout is not None and layout.GetViewArrangement() == LAYOUT:
         layout.SetViewArrangement(int(layout.GetAttribute(_BEFORE) or layout.SlicerLayoutFourUpView))
+
+
+def entered(scene: Any) -> bool:
+    """Whether the layout is shown."""
+    layout = _layout(scene)
+    return layout is not None and layout.GetViewArrangement() == LAYOUT
 
 
 def _layout(scene: Any) -> Any | None:

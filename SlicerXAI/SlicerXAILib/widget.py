@@ -121,7 +121,7 @@ class Panel:
         if self.parameters.volume is None:
             selection = slicer.app.applicationLogic().GetSelectionNode()
             node = self._scene.GetNodeByID(selection.GetActiveVolumeID() or "")
-            if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            if node is not None and node.GetClassName() in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
                 self.parameters.volume = node
         if self.parameters.point is None and self._scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 1:
             self.parameters.point = self._scene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")

@@ -109,6 +109,22 @@ def test_place_makes_a_point_list_and_waits_for_a_click(ready, small_volume):
     assert "outside" in ready.ui.messageLabel.text
 
 
+def test_place_leaves_points_alone_that_the_user_brought(ready, small_volume):
+    ready.panel.parameters.volume = small_volume
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "findings")
+    for at in ((0, 8, 12), (1, 9, 13)):
+        own.AddControlPoint(*at)
+    ready.panel.parameters.point = own
+    ready.ui.placePointButton.click()
+    assert own.GetNumberOfControlPoints() == 2
+    placed = ready.panel.parameters.point
+    assert placed is not own
+    placed.AddControlPoint(0, 8, 12)
+    ready.ui.placePointButton.click()
+    assert ready.panel.parameters.point is placed
+    assert placed.GetNumberOfControlPoints() == 0
+
+
 def test_the_slice_follows_the_view_and_a_range_is_checked(ready, small_volume):
     panel, ui = ready.panel, ready.ui
     panel.parameters.volume = small_volume
