@@ -55,14 +55,21 @@ def volume(array: np.ndarray, kind: str = "Scalar") -> Any:
     return node
 
 
+def say_modality(node: Any, modality: str) -> None:
+    """As Slicer's DICOM module does when it loads a series."""
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = tree.CreateItem(tree.GetSceneItemID(), node)
+    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    tree.SetItemAttribute(item, name, modality)
+
+
 def test_what_is_known_of_a_volume(slicer_scene):
     air = np.full((4, 5, 6), -1000, np.int16)
     assert traits_of(volume(air)) == Traits(1, False, "CT")
     assert traits_of(volume(air + 1000)) == Traits(1, False, "")
     assert traits_of(volume(np.zeros((1, 5, 6, 4), np.uint8), "Vector")) == Traits(3, True, "")
     told = volume(air + 1000)
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    tree.SetItemAttribute(tree.GetItemByDataNode(told), "DICOM.Modality", "MR")
+    say_modality(told, "MR")
     assert traits_of(told) == Traits(1, False, "MR")
     assert traits_of(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")) is None
 
@@ -74,8 +81,7 @@ def test_another_volume_gets_another_bundle_until_the_user_has_chosen(ready, mon
     parameters.volume = volume(np.full((4, 5, 6), -1000, np.int16))
     assert parameters.bundle == "lung_nodule_ct"
     told = volume(np.zeros((4, 5, 6), np.int16))
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    tree.SetItemAttribute(tree.GetItemByDataNode(told), "DICOM.Modality", "MR")
+    say_modality(told, "MR")
     parameters.volume = told
     assert parameters.bundle == "brain_tumor_mr"
     panel.inputs.open_bundle("lung_nodule_ct")

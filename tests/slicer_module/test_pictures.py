@@ -146,6 +146,7 @@ def test_grey_values_for_a_bundle_that_takes_colours_are_a_message(ready, small_
     panel.parameters.volume = small_volume
     panel.inputs.open_bundle(str(write_blob_bundle(tmp_path / "rgb", (24, 20), channels=3)))
     until(lambda: panel.inputs.bundle is not None)
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(0, 15, 20)
     ui.explainButton.click()
     until(lambda: not panel.run.running)
     assert "channel" in ui.messageLabel.text
