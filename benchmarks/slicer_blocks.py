@@ -215,3 +215,5 @@ def wait(condition: Any, client: Replay | None = None) -> list[tuple[float, floa
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # PySide may abort while Python takes everything apart
