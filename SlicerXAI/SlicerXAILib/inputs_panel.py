@@ -91,9 +91,18 @@ class InputsPanel:
         if self._parameters.device not in dict(devices):
             devices.append((self._parameters.device, _("{name} (not there)").format(name=self._parameters.device)))
         fill_selector(self._ui.deviceSelector, devices, self._parameters.device)
-        qualities = [(quality, quality_entry(quality, self._expected.get(quality))) for quality in QUALITIES]
+        qualities = [
+            (quality, quality_entry(quality, self._expected.get(quality), self._slices())) for quality in QUALITIES
+        ]
         fill_selector(self._ui.qualitySelector, qualities, self._parameters.quality)
         self._ui.qualityLabel.text = quality_meaning(self._parameters.quality)
+
+    def _slices(self) -> int:
+        """How many the bundle will explain one by one."""
+        parameters, info = self._parameters, self.bundle
+        if info is None or info.spatial_dims == 3 or not parameters.use_slice_range:
+            return 1
+        return abs(int(parameters.last_slice) - int(parameters.first_slice)) + 1
 
     def open_bundle(self, folder: str) -> None:
         """Choose a bundle by its folder or name, as if the user had."""

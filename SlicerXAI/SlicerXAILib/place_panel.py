@@ -32,6 +32,7 @@ class PlacePanel:
         self._watched: list[tuple[Any, int]] = []
         self._bundle: BundleInfo | None = None
         ui.placePointButton.connect("clicked()", self._place)
+        ui.sliceRangeCheckBox.connect("toggled(bool)", self._begin_range)
         keep_choice(ui.sliceViewSelector, lambda: self._parameters, "slice_view")
 
     def set_parameters(self, parameters: Any) -> None:
@@ -91,6 +92,16 @@ class PlacePanel:
             return _("Not placed yet.")
         place = _("R {r:.1f}, A {a:.1f}, S {s:.1f} mm").format(r=point[0], a=point[1], s=point[2])
         return place if is_inside(volume, point) else _("{place}: outside the volume").format(place=place)
+
+    def _begin_range(self, checked: bool) -> None:
+        """A range that was not chosen yet begins with the slice that the view shows."""
+        parameters = self._parameters
+        if not checked or parameters is None or parameters.volume is None or parameters.last_slice:
+            return
+        node = slice_node(self._scene, parameters.slice_view)
+        shown = None if node is None else shown_slice(node, parameters.volume)
+        if shown is not None:
+            parameters.first_slice, parameters.last_slice = shown.index, shown.index
 
     def _place(self) -> None:
         """Let the next click in a slice view set the point; one that was set so before is moved there.

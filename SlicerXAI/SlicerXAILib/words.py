@@ -28,11 +28,11 @@ def quality_meaning(quality: str) -> str:
     }[quality]
 
 
-def quality_entry(quality: str, expected: Mapping[str, Any] | None) -> str:
-    """An entry of the quality selector, with the time that it is expected to take, where that is known."""
+def quality_entry(quality: str, expected: Mapping[str, Any] | None, slices: int = 1) -> str:
+    """An entry of the quality selector, with the time that so many slices are expected to take, where it is known."""
     if not expected or expected.get("seconds") is None:
         return quality_title(quality)
-    time = duration(float(expected["seconds"]))
+    time = duration(slices * float(expected["seconds"]))
     if expected.get("at_most"):
         return _("{quality} (at most {time})").format(quality=quality_title(quality), time=time)
     return _("{quality} (about {time})").format(quality=quality_title(quality), time=time)

@@ -139,6 +139,7 @@ def test_the_slice_follows_the_view_and_a_range_is_checked(ready, small_volume):
         assert case.fields()["slices"] == {"axis": 2, "first": 4, "last": 4}
         ui.sliceRangeCheckBox.checked = True
         assert ui.firstSliceSpinBox.enabled
+        assert (ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value) == (4, 4)
         ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value = 5, 3
         assert panel._case().slices == SliceRange(axis=2, first=3, last=5)
         assert panel._case(one_slice=True).slices == SliceRange(axis=2, first=4, last=4)
