@@ -96,10 +96,11 @@ class PlacePanel:
     def _begin_range(self, checked: bool) -> None:
         """A range that was not chosen yet begins with the slice that the view shows."""
         parameters = self._parameters
-        if not checked or parameters is None or parameters.volume is None or parameters.last_slice:
+        volume = None if parameters is None else parameters.volume
+        if not checked or volume is None or volume.GetImageData() is None or parameters.last_slice:
             return
         node = slice_node(self._scene, parameters.slice_view)
-        shown = None if node is None else shown_slice(node, parameters.volume)
+        shown = None if node is None else shown_slice(node, volume)
         if shown is not None:
             parameters.first_slice, parameters.last_slice = shown.index, shown.index
 
