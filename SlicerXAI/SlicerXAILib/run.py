@@ -167,8 +167,8 @@ class Run:
         elif kind == "cancelled":
             if event["kept"] == "result":
                 self._complete(event["result"] | {"id": event["id"]})
-            else:
-                self._finish(False)
+            else:  # a preview may be on its way into the scene
+                self._walk(iter(()), lambda: self._finish(False))
         elif kind == "error":
             self._fail(Problem.from_event(event))
 
@@ -240,13 +240,15 @@ class Run:
         turn = self._turn
 
         def wanted() -> Iterator[None]:
-            for _step in steps:
-                yield
-                if turn != self._turn:
-                    return
+            while turn == self._turn:
                 if not self._still_wanted():
                     self.abandon()
                     return
+                try:
+                    next(steps)
+                except StopIteration:
+                    return
+                yield
 
         def end() -> None:
             if turn == self._turn:

@@ -243,6 +243,14 @@ def test_deleted_between_two_steps_of_the_last_word_it_stops_quietly(ready, phan
     assert panel.shown is None
 
 
+def test_no_step_is_taken_of_a_run_that_is_over(desk):
+    run, taken = desk.panel.run, []
+    run._walk((taken.append(n) for n in range(3)), lambda: taken.append("done"))
+    run._end()
+    desk.panel.engine.session.steps.poll(1.0)
+    assert taken == []
+
+
 @pytest.mark.parametrize("what", ["hub", "volume", "scene"])
 def test_deleted_while_it_runs_it_stops_quietly(ready, phantom, what):
     panel = ask(ready, phantom, "thorough")
