@@ -34,6 +34,7 @@ class Steps:
 
     def __init__(self) -> None:
         self._walks: deque[_Walk] = deque()
+        self._stepping = False
 
     def run(self, steps: Iterator[None], done: Callable[[], None], failed: Callable[[Exception], None]) -> None:
         """Take these steps after those that are under way; ``done`` is called after the last, a step of its own.
@@ -48,12 +49,18 @@ class Steps:
         return bool(self._walks)
 
     def poll(self, seconds: float) -> None:
-        """Take one step, and more until so many seconds have gone by."""
-        deadline = time.monotonic() + seconds
-        while self._walks:
-            self._step(self._walks[0])
-            if time.monotonic() >= deadline:
-                return
+        """Take one step, and more until so many seconds have gone by; none from within a step that lets events pass."""
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            deadline = time.monotonic() + seconds
+            while self._walks:
+                self._step(self._walks[0])
+                if time.monotonic() >= deadline:
+                    return
+        finally:
+            self._stepping = False
 
     def forget(self) -> None:
         """Take no step any more."""

@@ -185,6 +185,20 @@ def test_a_step_that_fails_is_told_and_ends_only_its_own_walk():
     assert heard == ["no", "other done"]
 
 
+def test_a_step_that_lets_events_pass_is_not_begun_twice():
+    steps, heard = Steps(), []
+
+    def walk():
+        heard.append("begun")
+        steps.poll(60.0)  # as a timer's tick would, in the middle of a step
+        heard.append("ended")
+        yield
+
+    steps.run(walk(), lambda: heard.append("done"), lambda error: heard.append(repr(error)))
+    steps.poll(60.0)
+    assert heard == ["begun", "ended", "done"]
+
+
 def test_after_a_stop_no_step_is_taken():
     made, _, clock = session()
     heard: list[Any] = []
