@@ -68,8 +68,8 @@ def _beside(explanation: SceneExplanation, look: Look, volumes: list[Any]) -> di
         return {}
     fresh = not side_by_side.entered(scene)
     composites = side_by_side.enter(scene, len(volumes) + 1)
-    if fresh and explanation.input_node is not None:
-        side_by_side.frame(scene, composites, explanation.input_node)
+    if fresh:
+        side_by_side.frame(scene, composites)
     over: list[list[Any]] = [[], *[[volume] for volume in volumes]]
     return {composite.GetLayoutName(): each for composite, each in zip(composites, over, strict=False)}
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-
 from SlicerXAILib.layers import composites
-from SlicerXAILib.views import slice_node, slice_nodes
+from SlicerXAILib.views import slice_node
 
 LAYOUT = 5733
 """Number of the layout in Slicer's list; any that no other module uses."""
@@ -17,7 +15,7 @@ VIEWS = "SlicerXAI"
 """What the names of its views begin with; they are numbered from 0, the scan alone."""
 
 _VIEW_GROUP = 57
-_MARGIN = 1.1
+_AXIAL = "Red"
 _MOST_IN_A_ROW = 3
 _COLOURS = ("#66717d", "#c4501b", "#2470ad", "#2b7a4b", "#a86200", "#7a4b9a")
 _BEFORE = "SlicerXAI.layoutBefore"
@@ -63,26 +61,24 @@ def enter(scene: Any, count: int, orientation: str = "Axial") -> list[Any]:
     return views
 
 
-def frame(scene: Any, views: list[Any], volume: Any) -> None:
-    """Let new views show the whole volume, at the height that the user looks at: Slicer shows the origin in them.
+def frame(scene: Any, views: list[Any]) -> None:
+    """Let new views show what the user looks at in the axial view, as much of it and as large: Slicer shows the origin.
 
     Args:
         scene: of the views.
         views: their composite nodes.
-        volume: what they show.
     """
-    bounds = np.zeros(6)
-    volume.GetRASBounds(bounds)
-    middle, (width, height, _depth) = (bounds[::2] + bounds[1::2]) / 2, bounds[1::2] - bounds[::2]
-    looked_at = next((node for node in slice_nodes(scene) if not node.GetLayoutName().startswith(VIEWS)), None)
+    looked_at = slice_node(scene, _AXIAL)
+    if looked_at is None:
+        return
+    width, height, depth = looked_at.GetFieldOfView()
     for composite in views:
         node = slice_node(scene, composite.GetLayoutName())
         across, down, _ = (max(size, 1) for size in node.GetDimensions())
-        mm_a_pixel = _MARGIN * max(width / across, height / down)
-        node.SetFieldOfView(mm_a_pixel * across, mm_a_pixel * down, node.GetFieldOfView()[2])
-        node.JumpSliceByCentering(*middle)
-        if looked_at is not None:
-            node.JumpSliceByOffsetting(*(looked_at.GetSliceToRAS().GetElement(row, 3) for row in range(3)))
+        mm_a_pixel = max(width / across, height / down)
+        node.SetFieldOfView(mm_a_pixel * across, mm_a_pixel * down, depth)
+        node.GetSliceToRAS().DeepCopy(looked_at.GetSliceToRAS())
+        node.UpdateMatrices()
 
 
 def leave(scene: Any) -> None:
