@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from SlicerXAILib.case import Case
 from SlicerXAILib.engine import Engine
 from SlicerXAILib.inputs import ScanFiles
-from SlicerXAILib.label_maps import label_map, save_label_map
+from SlicerXAILib.label_maps import label_job
 from SlicerXAILib.problems import InputError, Problem
 from SlicerXAILib.result import Preview, Result
 from SlicerXAILib.scene_nodes import SceneExplanation
@@ -107,19 +107,26 @@ class Run:
         self._turn += 1
         turn = self._turn
         folder = self._arrays = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
-        regions = None
-        if case.regions is not None:
-            labels, names = label_map(case.regions, case.volume, case.plane)
-            path = Path(tempfile.mkdtemp(prefix="regions-", dir=self._folder)) / "regions.seg.nrrd"
-            regions = save_label_map(path, labels, names, case.volume, case.plane)
+        labels = None if case.regions is None else label_job(case.regions, case.volume, case.plane)
         job = self._scans.job(case.volume, case.plane, case.bundle.input_channels)
 
-        def ask(scan: Mapping[str, Any]) -> None:
+        def write() -> tuple[Mapping[str, Any], Path | None]:
+            regions = None
+            if labels is not None:
+                path = Path(tempfile.mkdtemp(prefix="regions-", dir=self._folder)) / "regions.seg.nrrd"
+                regions = labels.write(path)
+            return job.write(), regions
+
+        def ask(written: tuple[Mapping[str, Any], Path | None]) -> None:
             if turn == self._turn:
-                self._ask(scan, folder, regions)
+                self._ask(written[0], folder, written[1])
 
         def fail(error: Exception) -> None:
-            if turn == self._turn:
+            if turn != self._turn:
+                return
+            if isinstance(error, InputError):
+                self._fail(error.problem)
+            else:
                 self._fail(
                     Problem(
                         _("The volume cannot be handed to the engine: {reason}").format(reason=error),
@@ -127,7 +134,7 @@ class Run:
                     )
                 )
 
-        self._engine.session.background.run(job.write, ask, fail)
+        self._engine.session.background.run(write, ask, fail)
 
     def _ask(self, scan: Mapping[str, Any], folder: Path, regions: Path | None) -> None:
         case = self._case
