@@ -24,12 +24,12 @@ STOCK = ("lime-package", "lime-package-log-odds")
 LEVELS = (0.3, 0.15)
 
 
-def passes_to_reach(table: pd.DataFrame, method: str, quantity: str, level: float) -> float | None:
+def passes_to_reach(table: pd.DataFrame, method: str, level: float) -> float | None:
     """Passes at which the median error falls to a level, on a straight line between budgets in logarithms.
 
     ``None`` where no budget is large enough; the smallest budget where that is already below.
     """
-    medians = table[table.method == method].groupby("budget")[quantity].median().dropna()
+    medians = table[table.method == method].groupby("budget")["nrmse"].median().dropna()
     budgets, errors = medians.index.to_numpy(float), medians.to_numpy(float)
     below = np.flatnonzero(errors <= level)
     if not len(below):
@@ -42,26 +42,26 @@ def passes_to_reach(table: pd.DataFrame, method: str, quantity: str, level: floa
 
 
 def efficiency(table: pd.DataFrame) -> dict[str, Any]:
-    """Goal 1: how many times fewer passes than stock LIME, to each method's own limit and to one for all."""
+    """Goal 1: how many times fewer passes than stock LIME, each to its own limit.
+
+    ``lime-package-log-odds`` has the target and the baseline of ours; how far its limit is from ours is its own figure.
+    """
     found: dict[str, Any] = {}
     for level in LEVELS:
-        for quantity in ("nrmse", "nrmse_common"):
-            for stock in STOCK:
-                if quantity == "nrmse_common" and METHODS[stock].own_target:
-                    continue
-                theirs = passes_to_reach(table, stock, quantity, level)
-                row = {"stock": theirs}
-                for method in ("fused", "lime"):
-                    ours = passes_to_reach(table, method, quantity, level)
-                    row[method] = ours
-                    row[f"times fewer, {method}"] = theirs / ours if theirs and ours else None
-                found[f"{quantity} {level} against {stock}"] = row
+        for stock in STOCK:
+            theirs = passes_to_reach(table, stock, level)
+            row = {"stock": theirs}
+            for method in ("fused", "lime"):
+                ours = passes_to_reach(table, method, level)
+                row[method] = ours
+                row[f"times fewer, {method}"] = theirs / ours if theirs and ours else None
+            found[f"nrmse {level} against {stock}"] = row
     return found
 
 
 def at(table: pd.DataFrame, method: str, budget: int) -> dict[str, float]:
     rows = table[(table.method == method) & (table.budget == budget)]
-    names = ("nrmse", "nrmse_common", "jaccard", "jaccard_ties_aside", "spearman")
+    names = ("nrmse", "limit_apart", "jaccard", "jaccard_ties_aside", "spearman")
     return {name: float(rows[name].median()) for name in names if name in rows and rows[name].notna().any()}
 
 

@@ -182,19 +182,41 @@ def answers_and_features(
     return logits, features.double().numpy()
 
 
-def domain_doubts(bundle: Bundle, classifier: Classifier, model_input: ModelInput) -> tuple[str, ...]:
-    """Say that an input is unlike the training data; empty where it is not, or where the bundle cannot tell."""
+@dataclass(frozen=True)
+class Likeness:
+    """How unlike the training data one image is.
+
+    Args:
+        score: its distance, see :class:`Domain`.
+        threshold: the score beyond which an image is flagged.
+        quantile: how many images of the training data's kind lie within it.
+    """
+
+    score: float
+    threshold: float
+    quantile: float
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the image is flagged: the network's answer means nothing."""
+        return self.score > self.threshold
+
+    @property
+    def words(self) -> str:
+        """What to say of a flagged image."""
+        return (
+            f"the image is unlike the training data (score {self.score:.1f}, beyond {self.threshold:.1f}, which "
+            f"{1 - self.quantile:.0%} of their kind exceed): the answer means nothing"
+        )
+
+
+def likeness_of(bundle: Bundle, classifier: Classifier, model_input: ModelInput) -> Likeness | None:
+    """Compare an input with the training data; ``None`` where the bundle cannot tell."""
     domain = Domain.of(bundle)
     if domain is None:
-        return ()
+        return None
     _, features = answers_and_features(classifier, model_input.image[None], domain.layers)
-    score = float(domain.scores(features)[0])
-    if score <= domain.threshold:
-        return ()
-    return (
-        f"the image is unlike the training data (score {score:.1f}, beyond {domain.threshold:.1f}, which "
-        f"{1 - domain.quantile:.0%} of their kind exceed): the answer means nothing",
-    )
+    return Likeness(float(domain.scores(features)[0]), domain.threshold, domain.quantile)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
+from camlime.domain import Likeness
 from camlime.evidence.records import Evidence
 from camlime.levels import first_to_show
 from camlime.methods.agreement import Agreement
@@ -56,6 +57,7 @@ class Explanation:
             the evidence is missing.
         evidence: by method, whether the model used what the map shows, where it was measured; the map to show first
             comes first.
+        likeness: how unlike the bundle's training data the input is; ``None`` where the bundle cannot tell.
 
     Example:
         >>> explanation = camlime.explain("ct.nii.gz", "lung_nodule_ct", point=(-62.0, 14.0, -120.0))  # doctest: +SKIP
@@ -73,6 +75,7 @@ class Explanation:
     warnings: tuple[str, ...] = ()
     complete: bool = True
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    likeness: Likeness | None = None
 
     @property
     def best(self) -> Attribution | None:

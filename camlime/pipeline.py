@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
-from camlime.domain import domain_doubts
+from camlime.domain import likeness_of
 from camlime.errors import RequestError
 from camlime.examiner import Examiner
 from camlime.explanation import Explanation, Prediction
+from camlime.guidance import guided
 from camlime.masking import make_baseline
 from camlime.methods.case import Case, Progress
 from camlime.methods.stopping import StoppingRule
@@ -136,6 +138,7 @@ def explain(
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     methods = checked_methods(wanted.methods or read_bundle.explain_settings.methods or DEFAULT_METHODS)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    read_scan = guided(read_scan, read_bundle, wanted.guidance, wanted.guidance_label)
     if prepared is None:
         prepared = Prepared(
             read_bundle.prepare(focus(read_scan, read_bundle, wanted.point)),
@@ -147,7 +150,7 @@ def explain(
     baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     prediction = predict(classifier, model_input)
-    doubts = domain_doubts(read_bundle, classifier, model_input)
+    likeness = likeness_of(read_bundle, classifier, model_input)
     explained = wanted.class_name or prediction.class_name
     case = Case(
         classifier,
@@ -178,10 +181,11 @@ def explain(
         evidence=examiner.done,
         provenance=provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
         warnings=(
-            *doubts,
+            *([likeness.words] if likeness is not None and likeness.unlike else []),
             *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
         ),
         complete=complete,
+        likeness=likeness,
     )
 
 
@@ -190,6 +194,8 @@ def classify(
     bundle: Bundle | str | Path,
     *,
     point: Sequence[float] | None = None,
+    guidance: str | Path | NDArray[Any] | None = None,
+    guidance_label: int | None = None,
     series: str | None = None,
     device: str = "auto",
     trust_code: bool = False,
@@ -197,6 +203,7 @@ def classify(
     """Only the model's answer; arguments and errors as in :func:`explain`."""
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
     return predict(classifier_of(read_bundle, device=device), model_input)
 

@@ -31,6 +31,7 @@ def provenance(
         **made_with(bundle),
         "scan": {"name": scan.source.name, "series_uid": scan.series_uid},
         "point_ras_mm": None if wanted.point is None else [float(x) for x in wanted.point],
+        "guidance": _guidance(wanted),
         "seed": wanted.seed,
         "device": str(classifier.device),
         "mixed_precision": wanted.amp,
@@ -40,6 +41,13 @@ def provenance(
         "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
         "subdivide": wanted.subdivide,
     }
+
+
+def _guidance(wanted: Settings) -> dict[str, Any] | None:
+    given = wanted.guidance
+    if given is None:
+        return None
+    return {"name": Path(given).name if isinstance(given, (str, Path)) else "array", "label": wanted.guidance_label}
 
 
 def made_with(bundle: Bundle) -> dict[str, Any]:

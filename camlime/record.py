@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
+from camlime.domain import Likeness
 from camlime.errors import OutputError
 from camlime.evidence.records import Evidence
 from camlime.explanation import Explanation, Prediction
@@ -58,9 +60,18 @@ def record_of(explanation: Explanation, *, native: bool = False) -> dict[str, An
         "strongest_point_ras_mm": explanation.strongest_point_ras().tolist(),
         "agreement": explanation.agreement.as_dict() if explanation.agreement else None,
         "evidence": {name: evidence.as_dict() for name, evidence in explanation.evidence.items()},
+        "likeness": _likeness(explanation.likeness),
         "warnings": list(explanation.warnings),
         "provenance": dict(explanation.provenance),
     }
+
+
+def _likeness(likeness: Likeness | None) -> dict[str, Any] | None:
+    return None if likeness is None else {**asdict(likeness), "unlike_training_data": likeness.unlike}
+
+
+def _read_likeness(record: Mapping[str, Any] | None) -> Likeness | None:
+    return None if record is None else Likeness(record["score"], record["threshold"], record["quantile"])
 
 
 def _attribution(attribution: Attribution, native: bool) -> dict[str, Any]:
@@ -117,6 +128,7 @@ def explanation_of(record: Mapping[str, Any], folder: Path) -> Explanation:
         provenance=record["provenance"],
         warnings=tuple(record["warnings"]),
         complete=record["complete"],
+        likeness=_read_likeness(record["likeness"]),
     )
 
 

@@ -87,7 +87,7 @@ def labels_from_file(
     if not on_scan and not on_input:
         raise _elsewhere(path, labels, affine, scan)
     if on_scan:
-        return _on_whole_grid(labels, affine, scan), scan.affine, names
+        return on_whole_grid(labels, affine, scan), scan.affine, names
     return labels, affine, names
 
 
@@ -100,7 +100,7 @@ def labels_on_scan(path: str | Path, scan: Scan) -> tuple[NDArray[np.int32], dic
     labels, affine, names = _read(path)
     if not same_lattice(labels.shape, affine, scan.shape, scan.affine):
         raise _elsewhere(path, labels, affine, scan)
-    return _on_whole_grid(labels, affine, scan), names
+    return on_whole_grid(labels, affine, scan), names
 
 
 def _read(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64], dict[int, str]]:
@@ -118,8 +118,14 @@ def _elsewhere(path: str | Path, labels: NDArray[np.int32], affine: NDArray[np.f
     )
 
 
-def _on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:
-    """Labels on a part of the scan's voxels put into an empty map of all of them."""
+def on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:
+    """Labels on a part of the scan's voxels put into an empty map of all of them.
+
+    Args:
+        labels: on voxels that are the scan's, see :func:`same_lattice`.
+        affine: 4x4, their voxel index to RAS mm.
+        scan: whose whole grid is wanted.
+    """
     between = np.linalg.inv(scan.affine) @ affine
     marked = np.argwhere(labels.reshape(_three(labels.shape)))
     place = np.rint(marked @ between[:3, :3].T + between[:3, 3]).astype(np.int64)

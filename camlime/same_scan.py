@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +28,21 @@ def check_same_scan(explanation: Explanation, scan: Scan, *, option: str) -> Non
     Raises:
         RequestError: it is another series, a file of another name, or does not hold what the network saw.
     """
-    known = explanation.provenance.get("scan", {})
+    check_scan_known(explanation.provenance.get("scan", {}), seen_points(explanation), scan, option=option)
+
+
+def check_scan_known(known: Mapping[str, Any], seen: NDArray[np.float64], scan: Scan, *, option: str) -> None:
+    """As :func:`check_same_scan`, for any result.
+
+    Args:
+        known: what its provenance says of the scan: ``series_uid`` and ``name``.
+        seen: points that the scan must hold, RAS mm, shape ``(n, 3)``.
+        scan: the one that is given.
+        option: of the command line, by which it was given; for the hint.
+
+    Raises:
+        RequestError: it is another one.
+    """
     uid, name = known.get("series_uid"), known.get("name")
     if uid and scan.series_uid != uid:
         raise RequestError(
@@ -36,8 +53,7 @@ def check_same_scan(explanation: Explanation, scan: Scan, *, option: str) -> Non
         raise RequestError(
             f"{scan.source.name} is not the scan that was explained", hint=f"give {option} the file that was explained"
         )
-    points = seen_points(explanation)
-    if len(points) and scan.covers(points).mean() < _MOSTLY:
+    if len(seen) and scan.covers(seen).mean() < _MOSTLY:
         raise RequestError(
             f"{scan.source} does not hold all that the network saw, so it is not the scan that was explained",
             hint=f"give {option} the whole scan that was explained",

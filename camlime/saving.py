@@ -74,7 +74,11 @@ def load_explanation(folder: str | Path) -> Explanation:
     try:
         record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
         if record.get("format") != FORMAT:
-            raise OutputError(f"{folder / JSON_NAME} has format {record.get('format')!r}, not {FORMAT!r}")
+            of_slices = "slices" in str(record.get("format"))
+            raise OutputError(
+                f"{folder / JSON_NAME} has format {record.get('format')!r}, not {FORMAT!r}",
+                hint="give the folder of one slice in it, such as slice_011" if of_slices else "explain the scan again",
+            )
         return explanation_of(record, folder)
     except FileNotFoundError as error:
         raise OutputError(f"{error.filename} is missing", hint="give a folder that camlime explain wrote") from error

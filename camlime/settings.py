@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from camlime.errors import RequestError
 from camlime.methods import cam
@@ -30,6 +32,9 @@ class Settings:
         methods: of :data:`METHODS`.
         class_name: the class to explain; the predicted one if ``None``.
         point: RAS mm; the centre of what a region bundle looks at.
+        guidance: a mask (file or array ``(*S,)`` on the scan's voxels) of the structure in question, for bundles that
+            take one as their last channel; see :func:`camlime.guidance.guided`.
+        guidance_label: only this label of the guidance; all that it marks if ``None``.
         regions: a label map (file) or :class:`Regions` on the input grid; supervoxels if ``None``.
         region_names: names by label number, or a JSON file with them, for the labels of ``regions``; they stand above
             those that the file itself has.
@@ -55,6 +60,8 @@ class Settings:
     methods: Sequence[str] | None = None
     class_name: str | None = None
     point: Sequence[float] | None = None
+    guidance: str | Path | NDArray[Any] | None = None
+    guidance_label: int | None = None
     regions: str | Path | Regions | None = None
     region_names: Mapping[int, str] | str | Path | None = None
     subdivide: int | None = None

@@ -1,7 +1,8 @@
-"""Files that come all together or not at all.
+"""Files that come all together or not at all, and single ones that come whole.
 
-They are written into a hidden folder beside their final place and then moved, the JSON last: a run that fails on the
-way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that it names.
+Those of a result are written into a hidden folder beside their final place and then moved, the JSON last: a run that
+fails on the way (disk full, no permission) leaves nothing half-written, and a reader that finds the JSON finds all that
+it names.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import shutil
 import signal
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from camlime.errors import OutputError
@@ -20,6 +22,30 @@ JSON_NAME = "explanation.json"
 """The file that names the others."""
 
 _ASIDE = ".earlier-"
+
+
+@contextmanager
+def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
+    """A hidden name beside ``path`` to write to, which becomes ``path`` when the block ends well and is gone if not.
+
+    A reader finds the earlier file or the new one, never a half; of several writers the last one wins. The folder has
+    to be there, and what goes wrong stays an ``OSError``: the caller knows what to say of it.
+
+    Args:
+        path: the file.
+        ending: of the hidden name, for writers that go by it.
+
+    Example:
+        >>> with whole_file(Path("numbers.txt")) as aside:  # doctest: +SKIP
+        ...     aside.write_text("1 2 3")
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{ending}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager

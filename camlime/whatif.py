@@ -20,6 +20,7 @@ from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError
 from camlime.evidence.baselines import titled
 from camlime.explanation import Prediction
+from camlime.guidance import guided
 from camlime.masking import make_baseline
 from camlime.pipeline import Prepared, classifier_of, focus, prediction_from
 from camlime.region_source import labels_from_file
@@ -91,6 +92,8 @@ def what_if(
     mask: str | Path | NDArray[Any],
     label: int | str | None = None,
     point: Sequence[float] | None = None,
+    guidance: str | Path | NDArray[Any] | None = None,
+    guidance_label: int | None = None,
     series: str | None = None,
     device: str = "auto",
     trust_code: bool = False,
@@ -105,6 +108,8 @@ def what_if(
             input grid; a file may cover a part of the scan.
         label: which label, by value or by name; all that are not 0 if ``None``.
         point: RAS mm; the centre of what a region bundle looks at.
+        guidance: for bundles that take a mask as their last channel; see :func:`camlime.guidance.guided`.
+        guidance_label: only this label of it.
         series: which DICOM series, where a folder holds several.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         trust_code: let the bundle run code of its own; see :class:`camlime.Bundle`.
@@ -121,6 +126,7 @@ def what_if(
     """
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
+    read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
     if prepared is None:
         model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
         prepared = Prepared(model_input, classifier_of(read_bundle, device=device))

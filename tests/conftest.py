@@ -1,4 +1,4 @@
-"""What all tests share: where the public data lie."""
+"""What all tests share: where the public data lie, a Python of their own, a browser."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,3 +49,21 @@ def run_python() -> Callable[[str], str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, for tests that are marked with ``support.browser.needs_browser``."""
+    from support.browser import started
+
+    with started() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def open_file(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open a page from disk: ``open_file(path, script=True)`` gives :class:`support.browser.Opened`."""
+    from support.browser import pages
+
+    with pages(browser) as opening:
+        yield opening

@@ -93,8 +93,11 @@ def non_inferiority(values: Any, margin: float, method: str = "fused") -> list[R
 
     Args:
         values: the values.
-        margin: as a share of the better parent's mean; the better one is that with the larger mean on the cohort.
+        margin: as a share of the better parent's mean; the better one is that with the larger mean.
         method: whose parents are :data:`~camlime.benchmark.quantities.PARENTS`.
+
+    Everything is taken from the cases that have all three maps: a parent's mean on other cases would move the margin,
+    and the choice of the better one, by who those patients are.
     """
     rows = []
     for (name, baseline), part in values.groupby(["quantity", "baseline"], sort=False):
@@ -103,12 +106,18 @@ def non_inferiority(values: Any, margin: float, method: str = "fused") -> list[R
         wide = part.pivot_table(index=["patient", "case"], columns=["method", "budget"], values="value")
         columns = {(str(m), int(b)): wide[(m, b)] for m, b in wide.columns}
         for budget in sorted({b for m, b in columns if m == method and b != NO_BUDGET}):
-            parents = {parent: _at(columns, parent, budget) for parent in PARENTS}
-            means = {parent: _mean(column) for parent, column in parents.items() if column is not None}
-            if len(means) < len(PARENTS):
+            own = columns[(method, budget)]
+            parents = {parent: found for parent in PARENTS if (found := _at(columns, parent, budget)) is not None}
+            if len(parents) < len(PARENTS):
                 continue
+            everywhere = own.notna()
+            for found in parents.values():
+                everywhere &= found.notna()
+            if not everywhere.any():
+                continue
+            means = {parent: _mean(found[everywhere]) for parent, found in parents.items()}
             better = max(means, key=lambda parent: means[parent])
-            paired = _paired(columns[(method, budget)], parents[better])
+            paired = _paired(own[everywhere], parents[better][everywhere])
             if paired is None or paired["low"] is None:
                 continue
             allowed = margin * abs(means[better])
@@ -118,6 +127,7 @@ def non_inferiority(values: Any, margin: float, method: str = "fused") -> list[R
                     "baseline": baseline,
                     "budget": budget,
                     "method": method,
+                    "patients": paired["patients"],
                     "better_parent": better,
                     "parent_mean": means[better],
                     "mean_difference": paired["mean_difference"],
@@ -131,8 +141,7 @@ def non_inferiority(values: Any, margin: float, method: str = "fused") -> list[R
 
 
 def _mean(column: Any) -> float:
-    known = column.dropna()
-    means, _ = by_patient(known.tolist(), [str(patient) for patient, _ in known.index])
+    means, _ = by_patient(column.tolist(), [str(patient) for patient, _ in column.index])
     return float(means.mean())
 
 

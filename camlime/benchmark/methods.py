@@ -17,10 +17,14 @@ from camlime.methods.case import Case
 from camlime.methods.combine import RULES, combine
 from camlime.methods.fused import Fused
 from camlime.methods.lime import Lime
+from camlime.methods.occlusion import Occlusion
 
 Group = Literal["ours", "peers", "controls", "wrong"]
 GROUPS: tuple[Group, ...] = ("ours", "peers", "controls", "wrong")
 DEFAULT = ("ours", "peers", "controls")
+
+COMMON = "lime"
+"""The method whose long run is the one target of all whose weights tend to it."""
 
 Explain = Callable[[Case, int, str | None], Attribution]
 """From the case, the budget (0 for methods that take none) and the target layer (``None``: chosen)."""
@@ -37,8 +41,7 @@ class Method:
         budgeted: takes a number of passes; else it is made once and compared at every budget.
         seeded: another seed gives another map.
         limit: the method whose long run its region weights converge to; ``None`` where it has none.
-        own_target: it explains something else than the log-odds with the case's baseline, so that its weights cannot
-            be held against ours.
+        log_odds: it explains the log-odds with the case's baseline.
         module: the optional module that it needs.
     """
 
@@ -48,8 +51,17 @@ class Method:
     budgeted: bool = True
     seeded: bool = True
     limit: str | None = None
-    own_target: bool = False
+    log_odds: bool = True
     module: str | None = None
+
+    @property
+    def own_target(self) -> bool:
+        """Its weights tend to others than those of LIME, so that they cannot be held against these.
+
+        It asks another question (probability, another baseline, one region at a time), or gives masks other weights:
+        then even a run without end differs from LIME, and that is no error.
+        """
+        return self.limit != COMMON
 
     @property
     def installed(self) -> bool:
@@ -62,6 +74,14 @@ def _cam(name: str) -> Method:
         return Cam(name, target_layer=layer).explain(case)
 
     return Method(name, "ours", explain, budgeted=False, seeded=False)
+
+
+def _occlusion(case: Case, budget: int, layer: str | None) -> Attribution:
+    if 1 + case.regions[0].count > budget:
+        raise RequestError(
+            "the budget has no pass for each region, and one for the image", hint="raise the budget, or ask for fewer"
+        )
+    return Occlusion(budget=budget).explain(case)
 
 
 def _combined(rule: str) -> Method:
@@ -115,8 +135,9 @@ _ALL = (
         lambda case, budget, layer: Fused(budget=budget, target_layer=layer, gradient_pairs=0).explain(case),
         limit="lime",
     ),
+    Method("occlusion", "ours", _occlusion, seeded=False),
     *[_combined(rule) for rule in RULES],
-    Method("lime-package", "peers", _plain(lime_package.explain), limit="lime-package", own_target=True),
+    Method("lime-package", "peers", _plain(lime_package.explain), limit="lime-package", log_odds=False),
     Method("lime-package-log-odds", "peers", _plain(lime_package.on_log_odds), limit="lime-package-log-odds"),
     Method("baylime", "peers", _plain(baylime.without_prior), limit="baylime", module="sklearn"),
     Method("baylime-prior", "peers", baylime.with_prior, limit="baylime-prior"),

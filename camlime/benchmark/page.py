@@ -34,6 +34,7 @@ MAIN = (
     "spearman",
     "nrmse",
     "nrmse_common",
+    "limit_apart",
     "coverage",
     "passes",
     "seconds",

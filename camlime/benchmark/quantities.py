@@ -48,7 +48,15 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("spearman", "weighted Spearman's rho of two seeds", "larger", tested=True),
     Quantity("nrmse", "error relative to the method's own limit", "smaller", tested=True),
     Quantity(
-        "nrmse_common", "error relative to one limit for all: LIME on log-odds, same baseline", "smaller", tested=True
+        "nrmse_common",
+        "error relative to one limit for all whose weights tend to it: LIME on log-odds, same baseline",
+        "smaller",
+        tested=True,
+    ),
+    Quantity(
+        "limit_apart",
+        "how far a method's own limit lies from that of LIME, relative to it: a difference by definition, no error",
+        "",
     ),
     Quantity("coverage", "share of regions whose 95 % interval holds the limit", ""),
     Quantity("passes", "pass-equivalents, a backward pass counted as two", "smaller"),

@@ -28,7 +28,7 @@ MARGIN = 0.05
 
 SUMMARY = "summary.json"
 
-NEEDED = ("pandas", "seaborn", "jinja2", "sklearn", "statsmodels")
+NEEDED = ("pandas", "seaborn", "jinja2", "sklearn", "statsmodels", "threadpoolctl")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Step:
     kept: bool = False
 
 
-def _quiet(step: Step) -> None:
+def _quiet(said: object) -> None:
     """Take a report and do nothing."""
 
 
@@ -57,6 +57,7 @@ def run_benchmark(
     margin: float = MARGIN,
     left_out: Mapping[str, str] | None = None,
     on_step: Callable[[Step], None] = _quiet,
+    on_note: Callable[[str], None] = _quiet,
 ) -> dict[str, Any]:
     """Do what is not done yet, then write tables, figures and the page of all that is.
 
@@ -70,6 +71,7 @@ def run_benchmark(
         margin: of non-inferiority.
         left_out: methods that were asked for in a group and cannot run, for the record.
         on_step: hears of each case.
+        on_note: hears, in words, of earlier results in the folder that are not used, and why.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -92,7 +94,10 @@ def run_benchmark(
         )
     output = Path(output)
     bundle = Bundle.load(settings.bundle, trust_code=settings.trust_code)
-    store = Store(output, settings.digest(bundle.fingerprint))
+    settings = settings.on_device()
+    store = Store(output, settings.measured_with(bundle.fingerprint))
+    for said in store.set_aside():
+        on_note(said)
     done, failed = _do(cohort, settings, dict(bundle.fingerprint), store, scheduler, workers, on_step)
     records = [done[line.case] for line in cohort if line.case in done]
     if not records:

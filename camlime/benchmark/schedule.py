@@ -57,9 +57,10 @@ def outcomes(jobs: Sequence[Job], *, scheduler: str | None = None, workers: int 
 
 
 def attempt(job: Job) -> Outcome:
-    """Do one job; what goes wrong with it is put in words."""
+    """Do one job on one thread; what goes wrong with it is put in words."""
     try:
-        return Outcome(job, measure_case(job))
+        with one_thread():
+            return Outcome(job, measure_case(job))
     except CamlimeError as error:
         return Outcome(job, failure=str(error))
     except Exception as error:
@@ -68,12 +69,22 @@ def attempt(job: Job) -> Outcome:
         return Outcome(job, failure=f"this should not have happened: {said}")
 
 
-def on_worker(job: Job) -> Outcome:
-    """:func:`attempt` on one torch thread: there is one process a core already."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch and for numpy, as many as before afterwards.
+
+    There is one process a core already, and a sum by one thread has the same last digit everywhere.
+    """
     import torch
 
-    torch.set_num_threads(1)
-    return attempt(job)
+    before = torch.get_num_threads()
+    limits = needed("threadpoolctl", extra="benchmark", purpose="running on one thread").threadpool_limits
+    try:
+        with limits(limits=1):
+            torch.set_num_threads(1)
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _through(distributed: Any, client: Any, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -83,7 +94,7 @@ def _through(distributed: Any, client: Any, jobs: Sequence[Job]) -> Iterator[Out
     while waiting or running:
         while waiting and len(running) < max(_threads(client), 1):
             job = waiting.pop()
-            future = client.submit(on_worker, job, key=f"camlime-{job.line.case}-{id(job)}", pure=False)
+            future = client.submit(attempt, job, key=f"camlime-{job.line.case}-{id(job)}", pure=False)
             running[future] = job
             done.add(future)
         future = next(done)

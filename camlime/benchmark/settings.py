@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib import metadata
 from typing import Any
 
+from camlime.benchmark.state import computing_state
+from camlime.device import select_device
 from camlime.errors import RequestError
-from camlime.version import __version__
 
 FORMAT = "camlime benchmark 1"
-
-COMPUTING_PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "grad-cam", "lime", "captum", "torchcam")
-"""Whose versions enter the hash: another version may give other numbers."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +68,30 @@ class BenchmarkSettings:
         if self.segmentations < 1:
             raise RequestError("at least one segmentation is needed", hint="give --segmentations 1 or more")
 
-    def digest(self, fingerprint: Mapping[str, str]) -> str:
-        """Hash of the settings, the bundle's weights and configs, and the versions of what computes.
+    def on_device(self) -> BenchmarkSettings:
+        """The same, with the device that ``auto`` stands for on this machine."""
+        return replace(self, device=select_device().type) if self.device == "auto" else self
+
+    def measured_with(self, fingerprint: Mapping[str, str]) -> dict[str, Any]:
+        """All that a case's numbers depend on beside the case: what :meth:`digest` is the hash of.
+
+        Where the bundle lies does not matter, and of the device only its kind.
 
         Args:
-            fingerprint: the bundle's; where it lies does not matter, what it holds does.
+            fingerprint: of the bundle's weights and configs.
         """
-        said: dict[str, Any] = asdict(self)
+        said: dict[str, Any] = asdict(self.on_device())
         del said["bundle"]
-        whole = {"format": FORMAT, "settings": said, "bundle": dict(fingerprint), "versions": versions()}
-        return sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+        said["device"] = said["device"].split(":")[0]
+        whole = {"format": FORMAT, "settings": said, "bundle": dict(fingerprint), **computing_state()}
+        plain: dict[str, Any] = json.loads(json.dumps(whole))
+        return plain
+
+    def digest(self, fingerprint: Mapping[str, str]) -> str:
+        """Hash of :meth:`measured_with`."""
+        return digest(self.measured_with(fingerprint))
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of camlime and of the packages that compute; ``None`` where one is not installed."""
-    found: dict[str, str | None] = {"camlime": __version__}
-    for name in COMPUTING_PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+def digest(measured_with: Mapping[str, Any]) -> str:
+    """Hash of what :meth:`BenchmarkSettings.measured_with` gives."""
+    return sha256(json.dumps(measured_with, sort_keys=True).encode()).hexdigest()[:16]

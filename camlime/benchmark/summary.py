@@ -1,10 +1,11 @@
 """All that a benchmark found, as one JSON-serialisable record; what an evidence card is made of.
 
 ``format``, ``created``, ``bundle`` (name, version, sha256 of weights and configs), ``settings`` and their
-``settings_hash``, ``versions``, ``cohort`` (numbers, prevalence, ``failed`` cases and ``skipped`` methods with reasons,
-``left_out`` methods), ``quantities`` (in words, and which way is better), ``results`` (each method, budget, quantity
-and baseline: mean and median over patients with 95 % intervals), ``reference`` and ``comparisons`` (paired tests with
-Holm's correction), ``margin`` and ``non_inferiority``.
+``settings_hash``, ``versions``, ``sources`` (hash of camlime's own), ``cohort`` (numbers, prevalence, ``failed`` cases
+and ``skipped`` methods with reasons, ``left_out`` methods), ``own_targets`` (methods that are not held against LIME's
+limit), ``quantities`` (in words, and which way is better), ``results`` (each method, budget, quantity and baseline:
+mean and median over patients with 95 % intervals), ``reference`` and ``comparisons`` (paired tests with Holm's
+correction), ``margin`` and ``non_inferiority``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from camlime.benchmark import comparing
+from camlime.benchmark.methods import METHODS
 from camlime.benchmark.quantities import QUANTITIES
-from camlime.benchmark.settings import FORMAT, BenchmarkSettings, versions
+from camlime.benchmark.settings import FORMAT, BenchmarkSettings
+from camlime.benchmark.state import computing_state
 from camlime.benchmark.tables import Record
 from camlime.bundle import Bundle
 
@@ -54,7 +57,8 @@ def summarise(
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": dict(bundle.fingerprint)},
         "settings": asdict(settings),
         "settings_hash": settings.digest(bundle.fingerprint),
-        "versions": versions(),
+        "versions": computing_state()["versions"],
+        "sources": computing_state()["sources"],
         "cohort": {
             "cases": len(records),
             "patients": len({r["patient"] for r in records}),
@@ -70,6 +74,9 @@ def summarise(
             "skipped": _skipped(records),
             "left_out": dict(left_out),
         },
+        "own_targets": [
+            name for name in settings.methods if settings.limit and METHODS[name].limit and METHODS[name].own_target
+        ],
         "quantities": {q.name: {"title": q.title, "better": q.better} for q in QUANTITIES},
         "results": comparing.results(values),
         "reference": reference,

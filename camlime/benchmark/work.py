@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from camlime.attribution import Attribution, FloatArray
 from camlime.benchmark.cohort import CohortCase
 from camlime.benchmark.localisation import localisation, prevalence
-from camlime.benchmark.methods import METHODS, Method
+from camlime.benchmark.methods import COMMON, METHODS, Method
 from camlime.benchmark.preparing import Prepared, prepare
 from camlime.benchmark.settings import BenchmarkSettings
 from camlime.benchmark.stability import agreement, coverage, nrmse
-from camlime.errors import CamlimeError
+from camlime.benchmark.state import computing_state
+from camlime.errors import CamlimeError, RequestError
 from camlime.evidence import scoring_baselines
 from camlime.evidence.curves import Removal, ranking, tied_share
 from camlime.evidence.meter import Meter
@@ -26,9 +27,6 @@ from camlime.methods.layers import candidate_layers
 
 LIMIT_SEED = 1_000_003
 """Of the long runs: none of the seeds that are compared with them."""
-
-COMMON = "lime"
-"""The method whose long run is the one target of all that explain log-odds with the case's baseline."""
 
 Record = dict[str, Any]
 Weights = dict[tuple[str, int], dict[int, Attribution]]
@@ -42,11 +40,13 @@ class Job:
         line: of the cohort.
         settings: of the benchmark.
         fingerprint: of the bundle, to be sure that every machine has the same.
+        state: versions and sources where the benchmark was started, for the same reason.
     """
 
     line: CohortCase
     settings: BenchmarkSettings
     fingerprint: dict[str, str]
+    state: dict[str, Any] = field(default_factory=computing_state)
 
 
 def measure_case(job: Job) -> Record:
@@ -60,6 +60,7 @@ def measure_case(job: Job) -> Record:
         CamlimeError: the case itself cannot be done; what a single method cannot do is in ``skipped``.
     """
     started = time.perf_counter()
+    _check_state(job.state)
     prepared = prepare(job.line, job.settings, job.fingerprint)
     case = prepared.case
     skipped: list[Record] = []
@@ -93,6 +94,22 @@ def measure_case(job: Job) -> Record:
         "skipped": skipped,
         "seconds": time.perf_counter() - started,
     }
+
+
+def _check_state(wanted: dict[str, Any]) -> None:
+    """Find out whether this process computes with what the benchmark was started with.
+
+    Raises:
+        RequestError: it does not; names what differs.
+    """
+    here = computing_state()
+    other = [name for name, version in wanted["versions"].items() if here["versions"].get(name) != version]
+    if other or here["sources"] != wanted["sources"]:
+        raise RequestError(
+            f"the worker has {'other versions of ' + ', '.join(other) if other else 'other sources of camlime'} than "
+            "where the benchmark was started",
+            hint="install the same on every machine, and start the workers anew",
+        )
 
 
 def _runs(settings: BenchmarkSettings) -> Iterable[tuple[Method, int, int]]:
@@ -204,6 +221,8 @@ def _stability(name: str, budget: int, runs: dict[int, Attribution], limits: dic
         )
     if COMMON in limits and not method.own_target:
         record["nrmse_common"] = _mean([nrmse(w, limits[COMMON]) for w in weights])
+    elif COMMON in limits and own is not None and method.log_odds:
+        record["limit_apart"] = nrmse(own, limits[COMMON])
     return record
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -37,13 +38,15 @@ def check_sizes(arguments: Mapping[str, Any]) -> None:
         arguments: by name; what is not a number or a list of numbers is passed over.
 
     Raises:
-        TooLarge: names the argument.
+        TooLarge: names the argument; also a type that is none of numbers, such as a million letters a voxel.
 
     Example:
         >>> check_sizes({"spatial_size": [96, 96, 96], "mode": "bilinear"})
     """
     for name, value in arguments.items():
         numbers = value if isinstance(value, (list, tuple)) else [value]
+        if "dtype" in name and not all(_is_plain_type(n) for n in numbers):
+            raise TooLarge(f"'{name}: {str(value)[:80]}' is not a plain type of numbers")
         if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
             continue
         edges = [min(abs(float(n)), 1e30) for n in numbers]
@@ -55,6 +58,17 @@ def check_sizes(arguments: Mapping[str, Any]) -> None:
             or any(math.isnan(n) for n in edges if sized or name in _OTHER_LIMITS)
         ):
             raise TooLarge(f"'{name}: {str(value)[:80]}' would make an image that is too large")
+
+
+def _is_plain_type(name: object) -> bool:
+    """Whether a type's name is one of numbers of at most 16 bytes, or none that NumPy knows, such as ``torch.half``."""
+    if not isinstance(name, str):
+        return True
+    try:
+        found = np.dtype(name)
+    except (TypeError, ValueError, SyntaxError):
+        return True
+    return found.kind in "biufc" and found.itemsize <= 16 and found.names is None and not found.shape
 
 
 def check_grid(shape: Sequence[int]) -> None:

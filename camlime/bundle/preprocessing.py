@@ -109,7 +109,8 @@ class Preprocessing:
                 raise BundleError(
                     f"the network takes {input_channels} channels, the last one a guidance mask; "
                     f"{scan.source} has {image.shape[0]}",
-                    hint="append the mask as the last channel",
+                    hint="give the mask: --guidance MASK, a label map or picture on the scan's voxels (or append it as "
+                    "the last channel)",
                 )
             data[self.key] = _meta(image[:-1], affine)
             data[self.guidance_source] = _meta(image[-1:], affine)

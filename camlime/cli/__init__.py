@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import sys
 
+from camlime.threads import wait_asleep
+
 __all__ = ["main"]
 
 INTERRUPTED = 130
@@ -15,6 +17,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    wait_asleep()
     try:
         from camlime.cli.app import app
 

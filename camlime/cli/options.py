@@ -56,6 +56,18 @@ CenterVoxel = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--center-voxel", metavar="I J K", help="Where to look: voxel index in the scan, from 0."),
 ]
+Guidance = Annotated[
+    Path | None,
+    typer.Option(
+        "--guidance",
+        metavar="MASK",
+        help="For bundles that take a mask as a channel: a label map or picture on the scan's voxels.",
+    ),
+]
+GuidanceLabel = Annotated[
+    int | None,
+    typer.Option("--guidance-label", min=1, metavar="N", help="Only this label of --guidance; all if left out."),
+]
 Series = Annotated[
     str | None, typer.Option("--series", metavar="UID", help="Which DICOM series, where a folder holds several.")
 ]
@@ -65,6 +77,21 @@ Plane = Annotated[
 ]
 SlicePart = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Slices to classify, from 0, both ends included.")
+]
+OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")]
+Methods = Annotated[
+    str | None,
+    typer.Option("--methods", metavar="A,B,...", help="Which, by commas; the bundle's own choice if left out."),
+]
+NRegions = Annotated[int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")]
+TargetLayer = Annotated[
+    str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
+]
+Baseline = Annotated[
+    str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass; measured if left out.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda or cuda:N.")]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Let the bundle run code of its own.")]

@@ -121,6 +121,11 @@ def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interr
     if not result.complete and not result.explanations:
         raise KeyboardInterrupt
     files = result.save(request.output, native=scan if request.native_grid else None)
+    if request.report:
+        from camlime.cli.pages import write_page
+        from camlime.slices.loading import load_slices
+
+        files.append(write_page(load_slices(request.output), request.output, scan=scan, identified=request.identified))
     printer = stdout()
     if request.quiet:
         printer.exactly(*files)
@@ -162,8 +167,6 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
 def _settings(request: Request) -> dict[str, Any]:
     from camlime.errors import RequestError
 
-    if request.report or request.identified:
-        raise RequestError("a report page is made of one image, not of slices", hint="use the folder of a slice")
     place = request.place
     if any(value is not None for value in (place.ras, place.lps, place.voxel)):
         raise RequestError("a point is not for slices", hint="name the slice with --slice instead")

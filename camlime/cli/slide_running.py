@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 
 from camlime.bundle import Bundle
@@ -24,7 +23,7 @@ from camlime.pipeline import checked_methods, classifier_of
 from camlime.provenance import made_with
 from camlime.slides import Slide, explain_tile, find_tissue, map_slide, open_slide, save_map, tile_grid
 from camlime.slides.grid import Tile, check_rgb
-from camlime.slides.mapping import SlideMap
+from camlime.slides.mapping import SlideMap, flag_notes
 from camlime.slides.saving import check_folder, name_explained, tile_folder
 from camlime.slides.tissue import everywhere
 
@@ -134,7 +133,7 @@ class _Work:
 
     def save(self) -> None:
         """Save the map, and print what it says."""
-        warnings = [*self.bundle.assumptions, *self.made.grid.notes]
+        warnings = [*self.bundle.assumptions, *self.made.grid.notes, *flag_notes(self.made)]
         self.files = save_map(
             self.made,
             self.request.output,
@@ -208,7 +207,7 @@ def _print_map(made: SlideMap, warnings: Sequence[str]) -> None:
     size = f"{grid.size[0]} x {grid.size[1]} pixels{microns}"
     printer.head(f"{made.classified} tiles of {size}, of {grid.wanted.size} in the slide")
     for name, count in made.counts().items():
-        highest = float(np.nanmax(made.probabilities[made.class_index(name)]))
+        highest = float(made.probabilities[made.class_index(name)][made.answered].max())
         said = f"  {clean(name)}: most probable on {count}, highest probability {100 * highest:.1f} %"
         printer.line((said, ""))
     for warning in warnings:

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,6 +28,7 @@ from torch import nn
 
 from camlime.attribution import FloatArray
 from camlime.methods.case import Case
+from camlime.staging import whole_file
 from camlime.version import __version__
 
 CHECK = 1
@@ -121,18 +121,11 @@ class KeptMaps:
 
     def keep(self, path: Path, weights: FloatArray) -> None:
         """Keep weights, and drop the least recently used of all entries where they take too much room."""
-        aside: Path | None = None
-        try:
+        with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-                aside = Path(file.name)
+            with whole_file(path) as aside, aside.open("wb") as file:
                 np.save(file, np.asarray(weights, dtype=np.float64), allow_pickle=False)
-            aside.replace(path)
             self._make_room()
-        except OSError:
-            if aside is not None:
-                with contextlib.suppress(OSError):
-                    aside.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
         found = []

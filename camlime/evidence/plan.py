@@ -36,7 +36,7 @@ class Plan:
         sentence: the map's own curves and the random control.
         copies: shifted copies; 0 for no verdict.
         controls: the other controls as well.
-        second_run: passes of each run for the repeatability; 0 for none.
+        second_run: passes of each run for the repeatability, on the first segmentation alone; 0 for none.
         against_map: one more run is compared with the map, else two runs with each other.
     """
 
@@ -74,7 +74,7 @@ class Plan:
         else:
             controls = left >= baselines * _OTHER_CONTROLS * _FINE
             left -= baselines * _OTHER_CONTROLS * _FINE if controls else 0
-        own = passes_of(attribution)
+        own = passes_of_weights(attribution)
         seeded = _repeatable(attribution)
         against_map = left >= own
         second_run = 0 if not seeded else own if against_map else left // 2
@@ -115,7 +115,10 @@ def share(budget: int, attributions: Sequence[Attribution], baselines: int) -> l
 
 
 def default_budget(attribution: Attribution, baselines: int) -> int:
-    """Passes for everything once, with the fewest copies, on one map: of fused, two baselines and 1024 passes, 2216."""
+    """Passes for everything once, with the fewest copies, on one map.
+
+    Of fused with two baselines 1192, and those of its first segmentation once more.
+    """
     sentence = baselines * (_ENDS + 2 * _FINE)
     return (
         _needed(attribution, baselines, sentence) + baselines * _OTHER_CONTROLS * _FINE + _second_run(attribution)
@@ -143,9 +146,14 @@ def passes_of(attribution: Attribution) -> int:
     return attribution.forward_passes + 2 * attribution.backward_passes
 
 
+def passes_of_weights(attribution: Attribution) -> int:
+    """Pass-equivalents behind a map's ``region_weights``, which are those of its first segmentation."""
+    return int(attribution.parameters.get("passes_of_weights", passes_of(attribution)))
+
+
 def _needed(attribution: Attribution, baselines: int, sentence: int) -> int:
     return sentence + baselines * FEWEST_COPIES * _COARSE + passes_of_check(attribution)
 
 
 def _second_run(attribution: Attribution) -> int:
-    return min(passes_of(attribution), SECOND_RUN_AT_MOST) if _repeatable(attribution) else 0
+    return min(passes_of_weights(attribution), SECOND_RUN_AT_MOST) if _repeatable(attribution) else 0

@@ -8,8 +8,9 @@ supported.
 vectors (biases, gains) are put into random order; statistics of batch normalisation are measured anew on the case. So
 nothing learned is left but the size of the values, and signals neither die out nor explode on their way through a deep
 network, as they do with a layer's default initialisation and no training. The seeds are fixed: for a bundle, the random
-weights are the same in every case, and need not be stored. What a method makes of them on a case is kept on disk by
-bundle and case, see :mod:`camlime.evidence.kept`.
+weights are the same in every case. They need not be stored, since drawing them is as quick as reading them; all maps of
+a case share them. What a method makes of them on a case is kept on disk by bundle and case, see
+:mod:`camlime.evidence.kept`.
 
 **The verdict** is on the size of the correlation of the *signed* maps, whichever its sign, since a random network's
 last layer turns a map round as often as not; the median over the copies. The correlation of the magnitudes is reported
@@ -46,6 +47,9 @@ PASSES_EACH = 96
 
 MIXES = (0.0, 1 / 3, 2 / 3, 1.0)
 """Mixtures of the image and its baseline on which statistics of batch normalisation are measured."""
+
+HELD_BYTES = 256 << 20
+"""Of all random networks together; where they are larger, each is made anew for each map."""
 
 SURVEY = 8
 """Passes at most, on each network, to find the layer of a CAM."""
@@ -95,22 +99,50 @@ def passes_of_check(attribution: Attribution) -> int:
     return COPIES * (each + len(MIXES) + SURVEY)
 
 
+class RandomNetworks:
+    """The random networks of a case, each made once for all of its maps, unless they are too large to be held.
+
+    Args:
+        case: image and baseline, on which statistics are measured.
+        classifier: the model.
+        meter: counts the passes through all of them.
+    """
+
+    def __init__(self, case: Case, classifier: Classifier, meter: Meter) -> None:
+        self._case = case
+        self._original = classifier
+        self._made: dict[int, Classifier] = {}
+        self.meter = meter
+
+    def __getitem__(self, seed: int) -> Classifier:
+        if seed in self._made:
+            return self._made[seed]
+        made = self.meter.counted(self._original)
+        made.network = randomised(self._original.network, seed)
+        _measure_statistics(made, self._case.input.image, self._case.baseline)
+        if COPIES * _bytes_of(made.network) <= HELD_BYTES:
+            self._made[seed] = made
+        return made
+
+
+def _bytes_of(network: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
+
+
 def check_randomisation(
     case: Case,
-    classifier: Classifier,
+    networks: RandomNetworks,
     attribution: Attribution,
     remake: Callable[[Case, int], Attribution],
-    meter: Meter,
     kept: KeptMaps | None = None,
 ) -> Randomisation:
     """Make the map again on random networks and compare.
 
     Args:
         case: as the map was made from.
-        classifier: its model.
+        networks: of the case.
         attribution: the map.
         remake: makes the method's map of a case within so many passes.
-        meter: counts.
         kept: region weights of earlier explanations, and where to keep those that are made; ``None`` for neither.
 
     Raises:
@@ -126,7 +158,7 @@ def check_randomisation(
     if found is not None:
         others = [replace(attribution, region_weights=row) for row in found]
     else:
-        others = [_on_random_network(case, classifier, remake, meter, seed) for seed in range(COPIES)]
+        others = [_on_random_network(case, networks, remake, seed) for seed in range(COPIES)]
         rows = [other.region_weights for other in others if other.region_weights is not None]
         if kept is not None and path is not None and len(rows) == COPIES:
             kept.keep(path, np.stack(rows))
@@ -139,13 +171,11 @@ def check_randomisation(
 
 
 def _on_random_network(
-    case: Case, classifier: Classifier, remake: Callable[[Case, int], Attribution], meter: Meter, seed: int
+    case: Case, networks: RandomNetworks, remake: Callable[[Case, int], Attribution], seed: int
 ) -> Attribution:
+    meter = networks.meter
     meter.check()
-    other = meter.counted(classifier)
-    other.network = randomised(classifier.network, seed)
-    _measure_statistics(other, case.input.image, case.baseline)
-    made = remake(replace(meter.case(other, seed=case.seed), regions=case.regions), PASSES_EACH)
+    made = remake(replace(meter.case(networks[seed], seed=case.seed), regions=case.regions), PASSES_EACH)
     meter.check()
     return made
 

@@ -16,7 +16,7 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Repeatability:
-    """Two runs with different seeds on the same regions.
+    """Two runs with different seeds on the same regions, those of the first segmentation.
 
     It says nothing of whether either is right: with a strong prior two runs agree on a wrong answer just as well.
 

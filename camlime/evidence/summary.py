@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Rank
 from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
 from camlime.evidence.plan import Plan, default_budget
-from camlime.evidence.randomisation import Randomisation, check_randomisation
+from camlime.evidence.randomisation import Randomisation, RandomNetworks, check_randomisation
 from camlime.evidence.records import BaselineEvidence, Evidence
 from camlime.evidence.repeatability import Repeatability, compare_runs
 from camlime.methods.case import Case
@@ -76,6 +77,7 @@ class Examination:
         self._kept = kept
         self._meter = Meter(case, total)
         self._classifier = self._meter.counted(case.classifier)
+        self._random = RandomNetworks(case, self._classifier, self._meter)
         self._removals: dict[str, Removal] = {}
         self._controls: dict[str, dict[str, MapCurves]] = {}
 
@@ -88,7 +90,7 @@ class Examination:
         scored = self._scores(attribution, plan) if plan.sentence else {}
         if plan.copies:
             try:
-                randomisation = check_randomisation(case, classifier, attribution, remake, meter, self._kept)
+                randomisation = check_randomisation(case, self._random, attribution, remake, self._kept)
             except CamlimeError as error:
                 problem = error.message
         repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
@@ -150,14 +152,18 @@ class Examination:
 def _second_run(
     case: Case, classifier: Classifier, attribution: Attribution, remake: Remake, meter: Meter, plan: Plan
 ) -> Repeatability | None:
-    """Compare runs; ``None`` without passes for them, or with fewer than the method needs for its segmentations."""
+    """Compare runs; ``None`` without passes for them, or with fewer than the method needs.
+
+    Only weights of the same regions can be compared, so the runs have the first segmentation and its share of passes.
+    """
     if not plan.second_run:
         return None
     seeds = (case.seed + 1,) if plan.against_map else (case.seed + 1, case.seed + 2)
     runs = [attribution] if plan.against_map else []
     for seed in seeds:
         try:
-            runs.append(remake(meter.case(meter.counted(classifier), seed=seed), plan.second_run))
+            again = replace(meter.case(meter.counted(classifier), seed=seed), regions=case.regions[:1])
+            runs.append(remake(again, plan.second_run))
         except RequestError:
             return None
         meter.check()

@@ -91,6 +91,7 @@ class Lime:
                 finished = sampler.run(pairs)
             if sampler.sums.n:
                 results.append(SegmentationResult(regions, fit(sampler.sums), sampler.sums))
+                notes.setdefault("passes_of_weights", case.classifier.passes.forward - before)
             if not finished:
                 notes["cancelled"] = True
                 break

@@ -50,7 +50,8 @@ class Doubt:
 def doubt_of(explanation: Explanation) -> Doubt:
     """The doubt about a study, from the map to show first, the agreement and the prediction.
 
-    What was not measured counts as :data:`UNKNOWN`, with a sentence that says so.
+    What was not measured counts as :data:`UNKNOWN`, with a sentence that says so. The answer on an image unlike the
+    training data is as uncertain as can be, whatever its probability.
     """
     lead = explanation.best
     found = explanation.evidence.get(lead.method) if lead is not None else None
@@ -68,6 +69,10 @@ def doubt_of(explanation: Explanation) -> Doubt:
     if uncertainty >= UNKNOWN:
         probability = explanation.prediction.probabilities[explanation.explained_class]
         reasons.append(f"The answer is not certain: probability {probability:.2f}.")
+    if explanation.likeness is not None and explanation.likeness.unlike:
+        words = explanation.likeness.words
+        reasons.insert(0, f"{words[0].upper()}{words[1:]}.")
+        uncertainty = 1.0
     return Doubt(
         evidence=UNKNOWN if found is None or found.supported is None else float(not found.supported),
         conflict=UNKNOWN if agreement is None else _CONFLICT[agreement.badge],

@@ -14,6 +14,7 @@ from camlime.classifier import Classifier
 from camlime.errors import CamlimeError
 from camlime.explanation import Explanation
 from camlime.monai_label.asked import Asked
+from camlime.monai_label.slices import ChosenSlice, choose_slice
 from camlime.monai_label.study import Study
 from camlime.pipeline import Listeners, Prepared, classifier_of, explain, focus
 from camlime.scan import Scan
@@ -34,11 +35,13 @@ class Explained:
         explanation: the result.
         scan: the study as read.
         point: RAS mm where it was looked; ``None`` if the model sees the whole scan.
+        slice: which slice of a volume, where the bundle takes 2D images.
     """
 
     explanation: Explanation
     scan: Scan
     point: Triple | None
+    slice: ChosenSlice | None = None
 
 
 class Explainer:
@@ -103,6 +106,8 @@ class Explainer:
         bundle = self.bundles[name]
         file_key = (study.source, stamp(study.source))
         scan = self._scans.get(file_key, lambda: Scan.read(study.source))
+        if bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape:
+            return self._explain_slice(file_key, scan, name, method, asked, usual_point, cancelled)
         point = asked.place.in_ras(scan) or usual_point or _centre(scan, bundle)
 
         def work() -> Explained:
@@ -120,7 +125,41 @@ class Explainer:
             )
             return Explained(explanation, scan, point)
 
-        key: tuple[Any, ...] = (file_key, name, method, point, asked.key)
+        return self._kept((file_key, name, method, point, asked.key), work)
+
+    def _explain_slice(
+        self,
+        file_key: tuple[Any, ...],
+        scan: Scan,
+        name: str,
+        method: str,
+        asked: Asked,
+        usual_point: Triple | None,
+        cancelled: Callable[[], bool],
+    ) -> Explained:
+        """One slice of a volume: the one through the point, else the one with the strongest evidence."""
+        bundle, classifier = self.bundles[name], self._classifier(name)
+        point = asked.place.in_ras(scan) or usual_point
+
+        def work() -> Explained:
+            if asked.class_name is not None:
+                classifier.class_index(asked.class_name)
+            chosen, given, image = choose_slice(scan, bundle, classifier, point, asked.class_name)
+            explanation = explain(
+                image,
+                bundle,
+                listeners=Listeners(cancelled=cancelled),
+                prepared=Prepared(given, classifier),
+                methods=[method],
+                class_name=asked.class_name,
+                device=self._device,
+                **asked.settings,
+            )
+            return Explained(explanation, scan, point or chosen.middle_ras, chosen)
+
+        return self._kept((file_key, name, method, point, asked.key), work)
+
+    def _kept(self, key: tuple[Any, ...], work: Callable[[], Explained]) -> Explained:
         explained = self._done.get(key, work)
         if not explained.explanation.complete:
             self._done.forget(key)

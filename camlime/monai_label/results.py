@@ -78,6 +78,7 @@ def result_json(explained: Explained, study: Study) -> dict[str, Any]:
         "method": None if lead is None else lead.method,
         "unit": None if lead is None else unit_of(lead),
         "map": None if lead is None else _kept(record["attributions"][lead.method]),
+        "slice": None if explained.slice is None else explained.slice.as_dict(),
         "point_ras_mm": None if explained.point is None else list(explained.point),
         "strongest_point_ras_mm": record["strongest_point_ras_mm"],
         "evidence": {
@@ -101,7 +102,7 @@ def result_json(explained: Explained, study: Study) -> dict[str, Any]:
 
 def brief(answer: dict[str, Any]) -> dict[str, Any]:
     """What the datastore keeps with a label: the datastore is one JSON file, written anew at each change."""
-    kept = ("label_names", "prediction", "explained_class", "method", "point_ras_mm", "doubt", "warnings")
+    kept = ("label_names", "prediction", "explained_class", "method", "slice", "point_ras_mm", "doubt", "warnings")
     verdicts = {name: found["verdict"] for name, found in answer["evidence"].items()}
     badge = answer["agreement"]["badge"] if answer["agreement"] else None
     return {**{key: answer[key] for key in kept}, "verdicts": verdicts, "agreement": badge}

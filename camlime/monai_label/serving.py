@@ -127,7 +127,8 @@ def _app(serving: Serving, settings: Any, folder: Path) -> Any:
     bundles = named_bundles(serving.bundles, trust_code=serving.trust_code)
     settings.MONAI_LABEL_STUDIES = serving.studies
     logging.getLogger("monailabel").setLevel(logging.WARNING)  # below, it prints requests with patients' data
-    logging.getLogger("timeloop").disabled = True  # sets its own level, and says only that it runs
+    # It sets its own level, and says only that it runs. A filter stays where uvicorn's logging enables loggers again.
+    logging.getLogger("timeloop").addFilter(lambda record: False)
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # of sessions that are uploaded as an archive
     for module in ("monailabel.interfaces.app", "nrrd", "uvicorn"):
         needed(module, extra=EXTRA, purpose=PURPOSE)

@@ -42,7 +42,7 @@ class ExplainTask(InferTask):
         self._quality, self._folder = quality, folder
         read = explainer.bundles[bundle]
         qualities = [quality, *[name for name in QUALITIES if name != quality]]
-        place = {} if click or not looks_at_a_region(read) else {"point": ""}
+        place = {"point": ""} if takes_a_point(read) and not click else {}
         super().__init__(
             type=InferType.DEEPEDIT if click else InferType.SEGMENTATION,
             labels=LABELS,
@@ -85,6 +85,11 @@ class ExplainTask(InferTask):
 def looks_at_a_region(bundle: Bundle) -> bool:
     """Whether a bundle has to know where to look."""
     return bundle.explain_settings.field_of_view_mm is not None and bundle.spatial_dims == 3
+
+
+def takes_a_point(bundle: Bundle) -> bool:
+    """Whether a point says where to look, or, of a volume, which slice to look at."""
+    return bundle.spatial_dims == 2 or looks_at_a_region(bundle)
 
 
 def tasks_of(explainer: Explainer, *, quality: str, folder: Path) -> dict[str, ExplainTask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,33 +178,53 @@ def uncertainty(explanation: Explanation) -> list[str]:
     return said or ["No method that knows its standard deviation was run: nothing here says how sure the maps are."]
 
 
-def provenance(explanation: Explanation, *, identified: bool) -> list[tuple[str, str]]:
-    """Where it all came from, as name and value; what may name a patient only if asked for."""
-    known = explanation.provenance
+def bundle_name(known: Mapping[str, Any]) -> str:
+    """Name and version of the bundle that a provenance names."""
     bundle = known.get("bundle", {}) or {}
-    scan = known.get("scan", {}) or {}
+    return clean(" ".join(str(bundle.get(key) or "") for key in ("name", "version")))
+
+
+def provenance(explanation: Explanation, *, identified: bool) -> list[tuple[str, str]]:
+    """Where an explanation comes from, as name and value; what may name a patient only if asked for."""
     given = explanation.input
     grid = " × ".join(map(str, given.spatial_shape))
     spacing = " × ".join(f"{s:.3g}" for s in given.spacing)
+    own = [("Explained class", explanation.explained_class), ("Network input", f"{grid} voxels of {spacing} mm")]
+    passes = [
+        (method_title(name), f"{a.forward_passes} forward and {a.backward_passes} backward passes, {a.seconds:.1f} s")
+        for name, a in explanation.attributions.items()
+    ]
+    return origin(explanation.provenance, own, passes, identified=identified)
+
+
+def origin(
+    known: Mapping[str, Any], own: Sequence[tuple[str, Any]], passes: Sequence[tuple[str, str]], *, identified: bool
+) -> list[tuple[str, str]]:
+    """Where a result comes from, as name and value.
+
+    Args:
+        known: its provenance.
+        own: what else there is to say of it.
+        passes: what each method cost.
+        identified: also show what may name a patient: names of files, and the series UID.
+    """
+    bundle = known.get("bundle", {}) or {}
+    scan = known.get("scan", {}) or {}
     rows: list[tuple[str, Any]] = []
     if identified:
         rows += [("Scan", scan.get("name")), ("Series UID", scan.get("series_uid")), ("Regions", known.get("regions"))]
     else:
         rows.append(("Scan", "name left out of this page"))
     rows += [
-        ("Bundle", " ".join(str(bundle.get(key) or "") for key in ("name", "version"))),
-        ("Explained class", explanation.explained_class),
-        ("Network input", f"{grid} voxels of {spacing} mm"),
+        ("Bundle", bundle_name(known)),
+        *own,
         ("Baseline", _plain(known.get("baseline"))),
         ("Budget", known.get("budget")),
         ("Seed", known.get("seed")),
         ("Device", known.get("device")),
         ("Made", known.get("created")),
         ("camlime", known.get("camlime")),
-    ]
-    rows += [
-        (method_title(name), f"{a.forward_passes} forward and {a.backward_passes} backward passes, {a.seconds:.1f} s")
-        for name, a in explanation.attributions.items()
+        *passes,
     ]
     rows += [(name, version) for name, version in (known.get("packages") or {}).items()]
     rows += [(f"SHA-256 of {name}", digest) for name, digest in (bundle.get("sha256") or {}).items()]
@@ -213,5 +233,6 @@ def provenance(explanation: Explanation, *, identified: bool) -> list[tuple[str,
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+        parts = [str(item) if key == "name" else f"{key} {item}" for key, item in value.items() if item is not None]
+        return ", ".join(parts)
     return "" if value is None else str(value)

@@ -28,6 +28,12 @@ class Grid:
     factors: tuple[int, ...]
     affine: NDArray[np.float64]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result, with three axes."""
+        sizes = [-(-(part.stop - part.start) // factor) for part, factor in zip(self.box, self.factors, strict=True)]
+        return (*sizes, *[1] * (3 - len(sizes)))
+
     def averaged(self, volume: NDArray[Any]) -> NDArray[np.float32]:
         """Mean of each block, ``(*S,)``; a block at the upper edge may be smaller."""
         values: NDArray[Any] = volume[self.box].astype(np.float32)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import gzip
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +25,7 @@ CONTEXT = 1.0
 RASTER = np.diag([-1.0, -1.0, 1.0, 1.0])
 """A picture lies in no patient; so placed, its columns run to the viewer's right and its rows downwards."""
 
-_SMALLEST_3D = 8
+SMALLEST_3D = 8
 """Voxels along the shortest axis: a thinner slab has nothing to show from the side."""
 
 
@@ -107,12 +106,11 @@ def page_volumes(explanation: Explanation, scan: Scan | None) -> Volumes:
         said.append(f"Maps are averaged over blocks of {blocks} voxels to bound the size of the page.")
     if not valid.all():
         said.append("Padding around the scan is cut off.")
-    below = None
     if scan is not None and not picture:
         check_same_scan(explanation, scan, option="--scan")
-        below = _context(explanation, scan, MOST_BYTES // count, said)
-    if below is None:
-        below = _seen(explanation, grid)
+        below, size = context(scan, given.spatial_shape, given.affine, MOST_BYTES // count, said)
+    else:
+        below, size = _seen(explanation, grid), grid.shape
         said.append("Below the maps lies what the network saw, not the scan as it was taken.")
     said.append(
         "The scan has 256 levels of grey, maps 65 535 levels; exact values are in the explanation's NIfTI files."
@@ -121,18 +119,17 @@ def page_volumes(explanation: Explanation, scan: Scan | None) -> Volumes:
     for one, values in overlays:
         kept = grid.picked(values) if one.kind == "labels" else grid.averaged(values)
         data = packed(kept, grid.affine, kind="labels" if one.kind == "labels" else "map")
-        drawn.append(_with_data(one, data))
+        drawn.append(with_data(one, data))
     labels = packed(grid.picked(explanation.regions.labels), grid.affine, kind="labels")
-    below_shape = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(below.data))).shape
     point = frame @ [*explanation.strongest_point_ras(), 1.0]
     return Volumes(
         scan=below,
         overlays=tuple(drawn),
-        regions=_with_data(Volume("regions", "Regions", "labels", ""), labels),
+        regions=with_data(Volume("regions", "Regions", "labels", ""), labels),
         point=(float(point[0]), float(point[1]), float(point[2])),
         frame=frame,
-        flat=min(below_shape) == 1,
-        solid=min(below_shape) >= _SMALLEST_3D,
+        flat=min(size) == 1,
+        solid=min(size) >= SMALLEST_3D,
         in_patient=not picture,
         said=tuple(said),
     )
@@ -145,16 +142,10 @@ def _overlays(explanation: Explanation) -> list[tuple[Volume, NDArray[Any]]]:
     maps: list[tuple[Volume, NDArray[Any]]] = []
     spreads: list[tuple[Volume, NDArray[Any]]] = []
     for name, attribution in explanation.attributions.items():
-        scale = evidence_scale(attribution.values[valid])
-        help_ = "Warm speaks for the class, blue against it."
-        one = Volume(name, method_title(name), "signed", "", unit_of(attribution), 0.0, scale.high, (), help_)
-        maps.append((one, attribution.values))
+        unit = unit_of(attribution)
+        maps.append((signed(name, unit, evidence_scale(attribution.values[valid]).high), attribution.values))
         if attribution.std is not None:
-            high = spread_scale(attribution.std[valid]).high
-            title = f"{method_title(name)} ± uncertainty"
-            help_ = "One standard deviation: a value of less than two of them is not told from zero."
-            spread = Volume(f"{name}_std", title, "spread", "", unit_of(attribution), 0.0, high, (), help_)
-            spreads.append((spread, attribution.std))
+            spreads.append((spread(name, unit, spread_scale(attribution.std[valid]).high), attribution.std))
     maps.sort(key=lambda pair: best is None or pair[0].key != best.method)
     levels = case_levels(explanation)
     grouped: list[tuple[Volume, NDArray[Any]]] = []
@@ -169,6 +160,19 @@ def _overlays(explanation: Explanation) -> list[tuple[Volume, NDArray[Any]]]:
     return [*maps, *grouped, *spreads]
 
 
+def signed(method: str, unit: str, high: float) -> Volume:
+    """A method's map, its data still to come."""
+    help_ = "Warm speaks for the class, blue against it."
+    return Volume(method, method_title(method), "signed", "", unit, high=high, help=help_)
+
+
+def spread(method: str, unit: str, high: float) -> Volume:
+    """A method's standard deviation, its data still to come."""
+    title = f"{method_title(method)} ± uncertainty"
+    help_ = "One standard deviation: a value of less than two of them is not told from zero."
+    return Volume(f"{method}_std", title, "spread", "", unit, high=high, help=help_)
+
+
 def _seen(explanation: Explanation, grid: Any) -> Volume:
     """What the network saw: colour for a picture of three channels, else the first channel."""
     image = explanation.input.image.numpy()
@@ -177,25 +181,37 @@ def _seen(explanation: Explanation, grid: Any) -> Volume:
         low, high = np.percentile(image[:, valid], [0.5, 99.5])
         colour = np.stack([grid.averaged(channel) for channel in image], axis=-1)
         colour = np.clip((colour - low) / max(high - low, 1e-12), 0, 1)
-        return _with_data(Volume("scan", "Image", "colour", ""), packed(colour, grid.affine, kind="colour"))
-    low, high = _window(image[0][valid])
+        return with_data(Volume("scan", "Image", "colour", ""), packed(colour, grid.affine, kind="colour"))
+    low, high = window_of(image[0][valid])
     grey = np.clip(grid.averaged(image[0]), low, high)
     one = Volume("scan", "What the network saw", "scan", "", low=low, high=high)
-    return _with_data(one, packed(grey, grid.affine, kind="grey"))
+    return with_data(one, packed(grey, grid.affine, kind="grey"))
 
 
-def _context(explanation: Explanation, scan: Scan, most_voxels: int, said: list[str]) -> Volume | None:
-    """The scan around the network's view."""
-    given = explanation.input
-    shape = np.array([*given.spatial_shape, *[1] * (3 - len(given.spatial_shape))])
-    spacing = np.linalg.norm(given.affine[:3, :3], axis=0)
+def context(
+    scan: Scan, seen: tuple[int, ...], affine: NDArray[np.float64], most_voxels: int, said: list[str]
+) -> tuple[Volume, tuple[int, ...]]:
+    """The scan around the network's view.
+
+    Args:
+        scan: what was explained.
+        seen: shape of the grid that the network saw, 2D or 3D.
+        affine: 4x4, its voxel index to RAS mm.
+        most_voxels: to be shown; blocks are averaged beyond.
+        said: what was done is added to it.
+
+    Returns:
+        The volume, and its shape.
+    """
+    shape = np.array([*seen, *[1] * (3 - len(seen))])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
     reach = float((shape * spacing).max()) * (1 + 2 * CONTEXT)  # a cube, so that all planes show as much
     half = reach / 2 / spacing
     ends = [((n - 1) / 2 - h, (n - 1) / 2 + h) for n, h in zip(shape, half, strict=True)]
     corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
-    if len(given.spatial_shape) == 2:
+    if len(seen) == 2:
         corners[:, 2] = 0.0
-    to_scan = np.linalg.inv(scan.affine) @ given.affine
+    to_scan = np.linalg.inv(scan.affine) @ affine
     index = corners @ to_scan[:3, :3].T + to_scan[:3, 3]
     sizes = np.array([*scan.shape, *[1] * (3 - len(scan.shape))])
     low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, sizes - 1)
@@ -203,21 +219,21 @@ def _context(explanation: Explanation, scan: Scan, most_voxels: int, said: list[
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))[: len(scan.shape)]
     grid = reduced_grid(scan.affine, box, most_voxels)
     values = grid.averaged(scan.image[0].numpy())
-    window = _window(values)
+    window = window_of(values)
     if any(part.stop - part.start < n for part, n in zip(box, scan.shape, strict=True)):
         said.append(f"The scan is cropped to a cube of about {reach:.0f} mm around what the network saw.")
     if any(factor > 1 for factor in grid.factors):
         said.append(f"The scan is averaged over blocks of {' × '.join(map(str, grid.factors))} voxels.")
     one = Volume("scan", "Scan", "scan", "", low=window[0], high=window[1])
-    return _with_data(one, packed(np.clip(values, *window), grid.affine, kind="grey"))
+    return with_data(one, packed(np.clip(values, *window), grid.affine, kind="grey")), grid.shape
 
 
-def _window(values: NDArray[np.floating]) -> tuple[float, float]:
+def window_of(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Values of black and of white: the 0.5th and the 99.5th percentile."""
     low, high = np.percentile(values, [0.5, 99.5])
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def _with_data(one: Volume, data: bytes) -> Volume:
-    import dataclasses
-
+def with_data(one: Volume, data: bytes) -> Volume:
+    """A volume with its file, see :func:`camlime.report.reduction.packed`."""
     return dataclasses.replace(one, data=base64.b64encode(data).decode("ascii"))

@@ -48,10 +48,18 @@ def write_report(
     Example:
         >>> write_report(camlime.Explanation.load("explanation"), "explanation/report.html")  # doctest: +SKIP
     """
-    path = Path(path)
     if explanation.best is None:
         raise RequestError("the explanation holds no map to show", hint="explain the scan again")
     text = render(explanation, scan=scan, identified=identified, viewer=installed_viewer())
+    return save_page(text, Path(path))
+
+
+def save_page(text: str, path: Path) -> Path:
+    """Write a page, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind.
+    """
     try:
         with staged(path.parent) as stage:
             (stage / path.name).write_text(text, encoding="utf-8", newline="\n")
@@ -69,34 +77,22 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         identified: also show names of files.
         viewer: NiiVue; ``None`` for still pictures only.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     volumes = page_volumes(explanation, scan)
-    environment = Environment(
-        loader=PackageLoader("camlime.report", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = _text("report.css")
-    scripts = [] if viewer is None else [viewer.script, _text("viewer.js")]
     rows, more_classes = content.classes(explanation)
     regions, more_regions = content.regions(explanation, volumes.frame, picture=not volumes.in_patient)
-    bundle = explanation.provenance.get("bundle", {}) or {}
-    return environment.get_template("report.html.jinja").render(
-        policy=_policy(style, scripts),
-        style=style,
-        scripts=scripts,
-        viewer=viewer,
-        volumes=volumes,
-        data=_data(volumes),
-        explained=clean(explanation.explained_class),
+    explained, bundle = clean(explanation.explained_class), content.bundle_name(explanation.provenance)
+    return fill(
+        "report.html.jinja",
+        volumes,
+        viewer,
+        title=f"Why {explained}? – {bundle}",
+        place_word="Region",
+        explained=explained,
         predicted=clean(explanation.prediction.class_name),
         probability=content.percent(
             explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))
         ),
-        bundle=clean(" ".join(str(bundle.get(key) or "") for key in ("name", "version"))),
+        bundle=bundle,
         classes=rows,
         more_classes=more_classes,
         verdicts=content.verdicts(explanation),
@@ -110,6 +106,39 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         best=method_title(explanation.best.method) if explanation.best else "",
         picture=static_picture(explanation),
         provenance=content.provenance(explanation, identified=identified),
+    )
+
+
+def fill(template: str, volumes: Volumes, viewer: Viewer | None, *, place_word: str, **said: Any) -> str:
+    """A page's text from its template, with style, scripts, volumes and the policy that allows nothing else.
+
+    Args:
+        template: its name in ``camlime/report/page``; extends ``base.html.jinja``.
+        volumes: what the viewer shows.
+        viewer: NiiVue; ``None`` for still pictures only.
+        place_word: what the label map ``volumes.regions`` tells apart: regions, or slices.
+        **said: what the template needs. Its escaping makes any text harmless; one clean line a text is the caller's.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("camlime.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = _text("report.css")
+    scripts = [] if viewer is None else [viewer.script, _text("viewer.js")]
+    return environment.get_template(template).render(
+        policy=_policy(style, scripts),
+        style=style,
+        scripts=scripts,
+        viewer=viewer,
+        volumes=volumes,
+        data=_data(volumes, place_word),
+        place_word=place_word,
+        **said,
     )
 
 
@@ -136,7 +165,7 @@ def _hashed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
-def _data(volumes: Volumes) -> dict[str, Any]:
+def _data(volumes: Volumes, place_word: str) -> dict[str, Any]:
     """What the page's script is told; volumes lie in elements of their own."""
     return {
         "scan": _described(volumes.scan),
@@ -146,6 +175,7 @@ def _data(volumes: Volumes) -> dict[str, Any]:
         "flat": volumes.flat,
         "solid": volumes.solid,
         "inPatient": volumes.in_patient,
+        "place": place_word,
         "colours": _colours(),
     }
 

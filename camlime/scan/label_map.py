@@ -9,7 +9,10 @@ import numpy as np
 
 from camlime.errors import RegionsError
 from camlime.scan.geometry import checked_affine
-from camlime.scan.reading import read_volume
+from camlime.scan.reading import read_labels
+
+PICTURES = (".png", ".tif", ".tiff", ".bmp")
+"""Types of pictures that lose nothing: a JPEG smears labels over their neighbours."""
 
 _FIELD = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 
@@ -17,7 +20,9 @@ _FIELD = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Read a label map from NIfTI, NRRD or MetaImage; a ``.seg.nrrd`` of 3D Slicer brings its segments' names.
 
-    The map keeps its own grid, which need not be the scan's: bring it there by its affine.
+    A label map of a picture may be a picture itself (PNG, TIFF, BMP) of as many pixels, in greys or with a palette,
+    whose places are then the labels, as QuPath saves them. The map keeps its own grid, which need not be the scan's:
+    bring it there by its affine.
 
     Returns:
         labels, int32 ``(*S)``, 0 is background; the 4x4 affine, voxel index to RAS mm; and the names of those labels
@@ -34,7 +39,7 @@ def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, 
         {1: 'left lung', 2: 'right lung'}
     """
     path = Path(path)
-    pixels = read_volume(path)
+    pixels = read_labels(path)
     affine = checked_affine(pixels.affine, str(path))
     segments: dict[int, dict[str, str]] = {}
     for key, value in pixels.header.items():
@@ -48,7 +53,13 @@ def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, 
             f"{path} keeps its segments in {max(channels, len(layers))} layers, because they overlap",
             hint="in 3D Slicer export the segmentation to a label map, where each voxel has one segment",
         )
-    if channels > 1:
+    if channels > 1 and path.suffix.lower() in PICTURES:
+        if (pixels.array != pixels.array[:1]).any():
+            raise RegionsError(
+                f"{path} is a picture in colours: which label is which is not clear",
+                hint="save it in greys, one value a label, 0 for background",
+            )
+    elif channels > 1:
         raise RegionsError(f"{path} has {channels} channels, a label map has one", hint="save one channel")
     labels = _whole(pixels.array[0], path)
     return labels, affine, _names(segments, path)

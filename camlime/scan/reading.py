@@ -7,6 +7,7 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +48,24 @@ def read_pixels(path: Path, *, series: str | None = None) -> Pixels:
     raise ScanError(f"{path} has an unknown type", hint=f"readable are {known}, and DICOM files or folders")
 
 
-def read_volume(path: Path) -> Pixels:
-    """Read a NIfTI, NRRD or MetaImage file, the formats that hold label maps.
+def read_labels(path: Path) -> Pixels:
+    """Read a NIfTI, NRRD or MetaImage file, or a picture that loses nothing, the formats that hold label maps.
+
+    Of a picture with a palette the places in the palette are read, not the colours: programs save labels that way.
 
     Raises:
         ScanError: as :func:`read_pixels`.
     """
     _check_there(path)
-    for suffixes, read in _READERS[:-1]:
+    for suffixes, read in _LABEL_READERS:
         if path.name.lower().endswith(suffixes):
             return read(path)
-    known = " ".join(suffix for suffixes, _ in _READERS[:-1] for suffix in suffixes)
-    raise ScanError(f"{path} is not a volume file", hint=f"readable are {known}")
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ScanError(
+            f"{path} is a JPEG, whose compression smears labels over their neighbours", hint="save it as PNG"
+        )
+    known = " ".join(suffix for suffixes, _ in _LABEL_READERS for suffix in suffixes)
+    raise ScanError(f"{path} is of a type that holds no label map", hint=f"readable are {known}")
 
 
 def _check_there(path: Path) -> None:
@@ -204,7 +211,7 @@ def _itk_error(path: Path, text: str) -> ScanError:
     return ScanError(f"{path} is truncated or damaged, or the data file that it names is missing: {reason}", hint=_COPY)
 
 
-def _read_picture(path: Path) -> Pixels:
+def _read_picture(path: Path, *, palette_as_labels: bool = False) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's advice on large pictures and odd tags
@@ -215,7 +222,8 @@ def _read_picture(path: Path) -> Pixels:
                         f"{path} holds {frames} pictures", hint="save one page, or the stack as NIfTI, NRRD or DICOM"
                     )
                 picture.load()
-                array = _picture_array(picture, path)
+                as_labels = palette_as_labels and picture.mode == "P"
+                array = np.asarray(picture) if as_labels else _picture_array(picture, path)
     except UnidentifiedImageError as error:
         raise ScanError(f"{path} is not a picture, or of a kind that cannot be read", hint=_COPY) from error
     except Image.DecompressionBombError as error:
@@ -246,9 +254,14 @@ def _png_is_16_bit_colour(path: Path) -> bool:
     return header[24] == 16 and header[25] != 0
 
 
-_READERS: tuple[tuple[tuple[str, ...], Callable[[Path], Pixels]], ...] = (
+_Readers = tuple[tuple[tuple[str, ...], Callable[[Path], Pixels]], ...]
+_READERS: _Readers = (
     ((".nii", ".nii.gz"), _read_nifti),
     ((".nrrd", ".nhdr"), _read_nrrd),
     ((".mha", ".mhd"), _read_meta_image),
     ((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"), _read_picture),
+)
+_LABEL_READERS: _Readers = (
+    *_READERS[:-1],
+    ((".png", ".tif", ".tiff", ".bmp"), partial(_read_picture, palette_as_labels=True)),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from camlime.errors import OutputError
 from camlime.scan.geometry import checked_affine
 from camlime.scan.quiet import quiet
+from camlime.staging import whole_file
 
 _KEPT = ("float32", "int16", "uint8", "int32")
 _SCANNER = 1  # NIfTI's code for "scanner anatomical"
@@ -71,15 +71,11 @@ def save_volume(path: str | Path, array: Any, affine: Any, *, vector: bool = Fal
     orthogonal = np.allclose(directions.T @ directions, np.eye(3), atol=_SHEAR)
     image.set_qform(matrix, code=_SCANNER if orthogonal else 0)
 
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{suffix}")
     try:
-        with quiet():
-            nib.save(image, temporary)
-        temporary.replace(path)
+        with quiet(), whole_file(path, ending=suffix) as aside:
+            nib.save(image, aside)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}", hint="check the folder, its permissions and free space"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

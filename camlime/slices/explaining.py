@@ -20,6 +20,7 @@ from camlime.scan import Scan
 from camlime.slices.answers import SliceAnswers, classify_slices
 from camlime.slices.regions import SliceRegions
 from camlime.slices.stack import NATIVE
+from camlime.slices.stacking import stacked
 
 DEFAULT_EXPLAINED = 3
 """How many slices are explained unless they are named: each costs as much as a case of its own."""
@@ -97,10 +98,7 @@ class SliceExplanations:
         return save_slices(self, Path(folder), native=native)
 
     def _stacked(self, by_slice: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float32]:
-        volume = np.zeros(self.shape, dtype=np.float32)
-        for n, values in by_slice.items():
-            volume[..., n - self.first] = values
-        return volume
+        return stacked(by_slice, self.shape, self.first)
 
 
 def explain_slices(
@@ -149,6 +147,8 @@ def explain_slices(
         raise RequestError(
             "a point and regions of your own are not for slices", hint="name the slice with --slice instead"
         )
+    if wanted.guidance is not None:
+        raise RequestError("guidance marks something in one image, not in slices of a volume")
     heard = listeners or Listeners()
     answers = classify_slices(scan, bundle, plane=plane, slices=slices, device=wanted.device, classifier=classifier)
     if not answers.inputs:

@@ -10,6 +10,7 @@ from typing import Any
 
 from camlime.record import NATIVE, file_stem, plain
 from camlime.resampling import resample
+from camlime.saving import REPORT_NAME
 from camlime.scan import Scan, save_volume
 from camlime.slices.answers import SliceAnswer
 from camlime.slices.explaining import SliceExplanations
@@ -20,7 +21,10 @@ FORMAT = "camlime slices 1"
 
 _OVERVIEW = "overview.png"
 _NAME = r"[A-Za-z0-9_+-]+"
-_OURS = re.compile(rf"slice_\d{{3,}}/{_NAME}\.(nii\.gz|png|json)|({NATIVE}/)?{_NAME}\.nii\.gz|{re.escape(_OVERVIEW)}")
+_OURS = re.compile(
+    rf"slice_\d{{3,}}/{_NAME}\.(nii\.gz|png|json)|({NATIVE}/)?{_NAME}\.nii\.gz"
+    rf"|{re.escape(_OVERVIEW)}|{re.escape(REPORT_NAME)}"
+)
 """What a JSON may have removed as earlier results: a stranger's could name any file of the folder."""
 
 
@@ -140,6 +144,6 @@ def _earlier(folder: Path) -> list[Path]:
         record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             return []
-        return [Path(name) for name in record["files"] if _OURS.fullmatch(name)]
+        return [Path(name) for name in (*record["files"], REPORT_NAME) if _OURS.fullmatch(name)]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from camlime.bundle import Bundle
 from camlime.classifier import Classifier
+from camlime.domain import Domain, answers_and_features
 from camlime.errors import BundleError, RequestError
 from camlime.methods.case import Progress
 from camlime.scan import Scan
@@ -23,6 +24,9 @@ from camlime.slides.tissue import Tissue
 
 READ_AHEAD = 32
 """Tiles in memory at once, at least as many as a batch."""
+
+MANY_FLAGGED = 0.5
+"""Share of flagged tiles from which on the slide itself is doubted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,9 @@ class SlideMap:
         probabilities: shape ``(K, rows, columns)``, float32; NaN for tiles that were not classified: too little tissue,
             of a single value, or not reached.
         complete: ``False`` if it was cancelled on the way.
+        scores: shape ``(rows, columns)``, how unlike the training data a tile is; NaN where it was not classified,
+            ``None`` where the bundle cannot tell. See :mod:`camlime.domain`.
+        threshold: the score beyond which a tile is flagged: its answer means nothing.
     """
 
     source: Path
@@ -47,6 +54,8 @@ class SlideMap:
     class_names: tuple[str, ...]
     probabilities: NDArray[np.float32]
     complete: bool = True
+    scores: NDArray[np.float32] | None = None
+    threshold: float | None = None
     _known: NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,9 +66,22 @@ class SlideMap:
         """How many tiles have an answer."""
         return int(self._known.sum())
 
+    @property
+    def flagged(self) -> NDArray[np.bool_]:
+        """Shape ``(rows, columns)``: tiles unlike the training data."""
+        if self.scores is None or self.threshold is None:
+            return np.zeros_like(self._known)
+        return self._known & (self.scores > self.threshold)
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Shape ``(rows, columns)``: classified and not flagged; all that are classified where every one is flagged."""
+        answered = self._known & ~self.flagged
+        return answered if answered.any() else self._known
+
     def counts(self) -> dict[str, int]:
-        """By class, the tiles for which it is the most probable one."""
-        winners = np.argmax(self.probabilities[:, self._known], axis=0)
+        """By class, the answered tiles for which it is the most probable one."""
+        winners = np.argmax(self.probabilities[:, self.answered], axis=0)
         return {name: int((winners == i).sum()) for i, name in enumerate(self.class_names)}
 
     def commonest(self) -> str:
@@ -78,14 +100,14 @@ class SlideMap:
         return self.class_names.index(name)
 
     def strongest(self, class_name: str, count: int) -> list[Tile]:
-        """The tiles where a class is most probable, the most probable first; of equal ones the upper left first.
+        """The answered tiles where a class is most probable, the best first; of equal ones the upper left first.
 
         Raises:
             RequestError: there is no such class.
         """
         values = self.probabilities[self.class_index(class_name)]
-        order = np.argsort(np.where(self._known, -values, np.inf), axis=None, kind="stable")
-        places = zip(*np.unravel_index(order[: min(count, self.classified)], values.shape), strict=True)
+        order = np.argsort(np.where(self.answered, -values, np.inf), axis=None, kind="stable")
+        places = zip(*np.unravel_index(order[: min(count, self.answered.sum())], values.shape), strict=True)
         return [self.grid.tile(int(row), int(column)) for row, column in places]
 
 
@@ -115,19 +137,47 @@ def map_slide(
         BundleError: the bundle fails on a tile.
     """
     probabilities = np.full((len(bundle.class_names), *grid.wanted.shape), np.nan, dtype=np.float32)
+    scores = np.full(grid.wanted.shape, np.nan, dtype=np.float32)
+    domain = Domain.of(bundle)
     total, done = int(grid.wanted.sum()), 0
     tiles = grid.tiles()
     while done < total and not cancelled():
         group = list(islice(tiles, max(READ_AHEAD, classifier.given_batch_size or 0)))
         inputs = {tile: image for tile in group if (image := _input(slide, bundle, grid, tile)) is not None}
         if inputs:
-            answers = classifier.probabilities(classifier.logits(_stacked(inputs.values(), bundle))).numpy()
-            for tile, row in zip(inputs, answers, strict=True):
-                probabilities[:, tile.row, tile.column] = row
+            images = _stacked(inputs.values(), bundle)
+            where = [tile.row for tile in inputs], [tile.column for tile in inputs]
+            if domain is None:
+                logits = classifier.logits(images)
+            else:
+                logits, features = answers_and_features(classifier, images, domain.layers)
+                scores[where] = domain.scores(features)
+            probabilities[:, where[0], where[1]] = classifier.probabilities(logits).numpy().T
         done += len(group)
         on_progress(Progress("map", done, total))
     size = slide.width, slide.height
-    return SlideMap(slide.path, size, grid, tissue, bundle.class_names, probabilities, complete=done == total)
+    return SlideMap(
+        slide.path,
+        size,
+        grid,
+        tissue,
+        bundle.class_names,
+        probabilities,
+        complete=done == total,
+        scores=None if domain is None else scores,
+        threshold=None if domain is None else domain.threshold,
+    )
+
+
+def flag_notes(made: SlideMap) -> tuple[str, ...]:
+    """Say how many tiles are unlike the training data; empty where none is."""
+    flagged = int(made.flagged.sum())
+    if not flagged:
+        return ()
+    said = f"{flagged} of {made.classified} tiles are unlike the training data: their answers mean nothing"
+    if flagged > MANY_FLAGGED * made.classified:
+        said += "; is this the right stain, and is the resolution right (--mpp)?"
+    return (said,)
 
 
 def tile_scan(slide: Slide, grid: Grid, tile: Tile) -> Scan:

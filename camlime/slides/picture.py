@@ -27,6 +27,8 @@ _COLOURS = "viridis"
 """Its lightness grows evenly, so that it reads in grey and with colour blindness."""
 
 _OPACITY = 0.8
+_FLAGGED = 0.55
+"""Grey, which no probability has: tiles unlike the training data."""
 _SCALE_BARS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 """Microns."""
 
@@ -60,11 +62,13 @@ def draw_map(made: SlideMap, path: Path, *, shown: str, tiles: Sequence[Tile] = 
     fitted = Typesetter().fit
     note = "" if made.complete else "   INTERRUPTED: not all tiles were reached"
     looked = f"{made.classified} tiles with tissue of {made.grid.wanted.size}{note}"
+    flagged = int(made.flagged.sum())
+    grey = f"; grey: {flagged} tiles unlike the training data" if flagged else ""
     for x, y, text, size in (
         (0.2, 0.28, made.source.name, 11),
         (0.2, 0.55, looked, 8),
         (panel_w + 0.4, 0.28, f"p({shown})", 11),
-        (panel_w + 0.4, 0.55, "one value a tile; not a diagnosis of the slide", 8),
+        (panel_w + 0.4, 0.55, f"one value a tile; not a diagnosis of the slide{grey}", 8),
     ):
         said = fitted(text, panel_w, size)
         figure.text(x / page_w, 1 - y / page_h, said, fontsize=size, va="center", parse_math=False)
@@ -93,6 +97,7 @@ def _draw_probability(axes: Axes, made: SlideMap, shown: str) -> None:
     values = made.probabilities[made.class_index(shown)]
     tile = made.grid.tile(0, 0)
     colours = colormaps[_COLOURS](np.nan_to_num(values))
+    colours[made.flagged, :3] = _FLAGGED
     colours[..., 3] = np.where(np.isfinite(values), _OPACITY, 0)
     rows, columns = values.shape
     extent = (0, columns * tile.width, rows * tile.height, 0)

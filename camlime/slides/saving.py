@@ -112,6 +112,7 @@ def record_of(made: SlideMap, *, shown: str, provenance: Mapping[str, Any], warn
             "tiles_classified": made.classified,
         },
         "classes": list(made.class_names),
+        "domain": None if made.scores is None else {"score_above": made.threshold, "tiles": int(made.flagged.sum())},
         "tiles_by_most_probable_class": made.counts(),
         "shown_class": shown,
         "map_file": MAP,
@@ -142,13 +143,22 @@ def _write_table(made: SlideMap, path: Path) -> None:
     known = np.isfinite(made.probabilities[0])
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["row", "column", "x", "y", "width", "height", "tissue", *made.class_names])
+        domain = [] if made.scores is None else ["score", "flagged"]
+        table.writerow(["row", "column", "x", "y", "width", "height", "tissue", *domain, *made.class_names])
         for tile in made.grid.tiles():
             if known[tile.row, tile.column]:
                 place = [f"{value:.10g}" for value in (tile.x, tile.y, tile.width, tile.height)]
                 share = f"{made.grid.share[tile.row, tile.column]:.3f}"
                 answers = [f"{p:.6f}" for p in made.probabilities[:, tile.row, tile.column]]
-                table.writerow([tile.row, tile.column, *place, share, *answers])
+                table.writerow([tile.row, tile.column, *place, share, *_judged(made, tile), *answers])
+
+
+def _judged(made: SlideMap, tile: Tile) -> list[str]:
+    """Score and flag of a tile; empty where the bundle cannot tell."""
+    if made.scores is None:
+        return []
+    place = tile.row, tile.column
+    return [f"{made.scores[place]:.2f}", str(int(made.flagged[place]))]
 
 
 def _earlier_tiles(folder: Path) -> list[Path]:

@@ -19,11 +19,12 @@ def run(*arguments: object):
 
 def test_from_table_to_page(tmp_path: Path, cohort_csv: Cohort, bundle_dir: Path) -> None:
     arguments = ["--bundle", bundle_dir, "--cases", cohort_csv(2), "--output", tmp_path / "out", "--workers", 0]
-    arguments += ["--methods", "lime,controls", "--budgets", "32,64", "--seeds", "0,1", "--reference", "lime"]
+    arguments += ["--methods", "lime,occlusion,controls", "--budgets", "16,64", "--seeds", "0,1", "--reference", "lime"]
     first = run(*arguments)
     assert first.exit_code == 0, first.output
     assert f"{tmp_path / 'out' / 'index.html'}" in first.stdout
     assert "2 of 2  c1" in first.stderr
+    assert "skipped: occlusion at 16 passes in 2 case(s): the budget has no pass for each region" in first.stderr
     assert "from an earlier run" in run(*arguments).stderr
     assert (tmp_path / "out" / "summary.json").exists()
 

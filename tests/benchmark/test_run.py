@@ -13,11 +13,14 @@ import torch
 from support.benchmark_cases import SHAPE, results, without_times, write_scan
 from support.blob_bundle import write_blob_bundle
 
-from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark
+from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark, schedule, state, work
+from camlime.benchmark import settings as benchmark_settings
+from camlime.benchmark import summary as summary_module
 from camlime.benchmark.methods import METHODS, Method
+from camlime.benchmark.store import Store
 from camlime.errors import RequestError
 
-METHODS_HERE = ("fused", "lime", "gradcam", "lime-package-log-odds", "random", "centre")
+METHODS_HERE = ("fused", "lime", "occlusion", "gradcam", "lime-package-log-odds", "random", "centre")
 
 Cohort = Callable[..., Path]
 
@@ -55,11 +58,17 @@ def test_all_that_is_promised_is_written(tmp_path: Path, cohort_csv: Cohort, bun
     ):
         assert ("fused", 64, quantity, "") in found
     maps = pd.read_csv(tmp_path / "out" / "maps.csv")
-    assert len(maps) == 4 * (3 * 2 * 2 + 1 + 2 + 1)
-    assert len(pd.read_csv(tmp_path / "out" / "stability.csv")) == 4 * 3 * 2
+    assert len(maps) == 4 * (3 * 2 * 2 + 2 + 1 + 2 + 1)
+    assert len(pd.read_csv(tmp_path / "out" / "stability.csv")) == 4 * 4 * 2
     assert {row["against"] for row in summary["comparisons"]} == set(METHODS_HERE) - {"fused"}
     assert {row["budget"] for row in summary["non_inferiority"]} == {64, 128}
+    common = {row["method"] for row in summary["results"] if row["quantity"] == "nrmse_common"}
+    assert common == {"fused", "lime"}
+    assert {row["against"] for row in summary["comparisons"] if row["quantity"] == "nrmse_common"} == {"lime"}
+    assert summary["own_targets"] == ["lime-package-log-odds"]
+    assert 0 < found["lime-package-log-odds", 64, "limit_apart", ""]["mean"] < 1
     page = (tmp_path / "out" / "index.html").read_text()
+    assert "Not held against the limit of LIME (nrmse_common): lime-package-log-odds." in page
     assert page.count("data:image/png;base64,") == len(list((tmp_path / "out" / "figures").iterdir())) == 4
     assert "http" not in page.replace("https://", "http")  # nothing is fetched from elsewhere
 
@@ -69,7 +78,8 @@ def test_it_goes_on_where_it_stopped_and_never_mixes_settings(
 ) -> None:
     cohort, output = read_cohort(cohort_csv(3)), tmp_path / "out"
     asked = settings(bundle_dir, methods=("lime",), budgets=(32,), seeds=(0,))
-    run_benchmark(cohort[:2], asked, output, workers=0)
+    notes: list[str] = []
+    run_benchmark(cohort[:2], asked, output, workers=0, on_note=notes.append)
     steps: list[Any] = []
     run_benchmark(cohort, asked, output, workers=0, on_step=steps.append)
     assert [(step.case, step.kept) for step in steps] == [("c0", True), ("c1", True), ("c2", False)]
@@ -78,10 +88,13 @@ def test_it_goes_on_where_it_stopped_and_never_mixes_settings(
     broken.write_text(broken.read_text()[:100])
     steps.clear()
     other = settings(bundle_dir, methods=("lime",), budgets=(32,), seeds=(1,))
-    summary = run_benchmark(cohort, other, output, workers=0, on_step=steps.append)
+    assert not notes
+    summary = run_benchmark(cohort, other, output, workers=0, on_step=steps.append, on_note=notes.append)
     assert not any(step.kept for step in steps)
     assert summary["settings"]["seeds"] == [1]
-    assert len(list((output / "cases").iterdir())) == 2
+    (note,) = notes
+    assert "3 case(s)" in note and note.endswith("are not used: other settings: seeds")
+    assert len([path for path in (output / "cases").iterdir() if path.is_dir()]) == 2
     steps.clear()
     run_benchmark(cohort, asked, output, workers=0, on_step=steps.append)
     assert [(step.case, step.kept) for step in steps] == [("c0", True), ("c2", True), ("c1", False)]
@@ -106,6 +119,84 @@ def test_other_weights_or_another_image_are_measured_again(
     steps.clear()
     run_benchmark(read_cohort(path), asked, output, workers=0, on_step=steps.append)
     assert not any(step.kept for step in steps)
+
+
+def test_other_sources_or_versions_are_measured_again_and_it_is_said_why(
+    tmp_path: Path, cohort_csv: Cohort, bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort, output = read_cohort(cohort_csv(1)), tmp_path / "out"
+    asked = settings(bundle_dir, methods=("random",), budgets=(32,), seeds=(0,))
+    run_benchmark(cohort, asked, output, workers=0)
+    (about,) = output.glob("cases/*.json")
+    here = state.computing_state()
+    other = {"versions": {**here["versions"], "scikit-learn": "0"}, "sources": "changed"}
+    for module in (benchmark_settings, summary_module):
+        monkeypatch.setattr(module, "computing_state", lambda: other)
+    steps: list[Any] = []
+    notes: list[str] = []
+    run_benchmark(cohort, asked, output, workers=0, on_step=steps.append, on_note=notes.append)
+    assert [step.kept for step in steps] == [False]
+    assert [note.split("not used: ")[1] for note in notes] == ["other versions: scikit-learn; other sources of camlime"]
+    about.unlink()  # as in a folder of an earlier version
+    changed = settings(bundle_dir, methods=("random",), budgets=(32,), seeds=(1,))
+    notes.clear()
+    run_benchmark(cohort, changed, output, workers=0, on_note=notes.append)
+    assert sorted(note.split("not used: ")[1] for note in notes) == [
+        "it is not known what they were measured with", "other settings: seeds"
+    ]  # fmt: skip
+
+
+def test_a_worker_with_other_sources_does_no_case(tmp_path: Path, cohort_csv: Cohort, bundle_dir: Path) -> None:
+    (line,) = read_cohort(cohort_csv(1))
+    asked = settings(bundle_dir, methods=("random",))
+    job = work.Job(line, asked, {}, {**state.computing_state(), "sources": "changed"})
+    with pytest.raises(RequestError, match="other sources of camlime than where"):
+        work.measure_case(job)
+    job = work.Job(line, asked, {}, {**state.computing_state(), "versions": {"torch": "0"}})
+    with pytest.raises(RequestError, match="other versions of torch"):
+        work.measure_case(job)
+
+
+def test_a_device_left_open_is_the_one_that_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(device: str) -> str:
+        return settings(Path("bundle"), device=device).digest({})
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_cpu = digest("auto")
+    assert on_cpu == digest("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    assert digest("auto") == digest("cuda") == digest("cuda:1") != on_cpu
+
+
+def test_no_result_of_a_broken_file(tmp_path: Path) -> None:
+    store = Store(tmp_path, settings(Path("bundle"), device="cpu").measured_with({}))
+    store.save("a", "x", {"case": "a"})
+    assert store.load("a", "x") == {"case": "a"}
+    (path,) = store.folder.iterdir()
+    path.write_text(json.dumps({"settings": store.digest, "digest": "x"}))
+    assert store.load("a", "x") is None
+
+
+def test_every_case_is_done_on_one_thread(
+    cohort_csv: Cohort, bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = work.Job(read_cohort(cohort_csv(1))[0], settings(bundle_dir), {})
+    seen: list[int] = []
+
+    def measure(job: work.Job) -> dict[str, Any]:
+        seen.append(torch.get_num_threads())
+        return {}
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(schedule, "measure_case", measure)
+        list(schedule.outcomes([job], workers=0))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_neither_the_order_nor_the_company_of_a_case_changes_its_result(

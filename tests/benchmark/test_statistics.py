@@ -100,6 +100,17 @@ def test_not_inferior_to_the_better_parent(fused: float, verdict: bool) -> None:
     assert row["margin"] == pytest.approx(0.1)
 
 
+def test_the_better_parent_and_the_margin_are_those_of_the_cases_that_all_three_have() -> None:
+    """On all cases Grad-CAM has the larger mean, by patients that fused or LIME were not run on."""
+    rows = [(f"p{i}", "fused", 64, 2.0) for i in range(6)] + [(f"p{i}", "lime", 64, 2.0) for i in range(5)]
+    rows += [(f"p{i}", "gradcam", 0, 1.0 if i < 5 else 90.0) for i in range(8)]
+    (row,) = comparing.non_inferiority(table(rows), margin=0.05)
+    assert (row["better_parent"], row["parent_mean"], row["patients"]) == ("lime", 2.0, 5)
+    assert row["margin"] == pytest.approx(0.1)
+    apart = [("p0", "fused", 64, 1.0), ("p1", "lime", 64, 1.0), ("p0", "gradcam", 0, 1.0)]
+    assert comparing.non_inferiority(table(apart), margin=0.05) == []
+
+
 def test_patients_that_lack_one_of_two_methods_are_left_out_of_the_pair() -> None:
     rows = [("p0", "fused", 64, 2.0), ("p1", "fused", 64, 3.0), ("p2", "fused", 64, 9.0)]
     rows += [("p0", "lime", 64, 1.0), ("p1", "lime", 64, 1.0)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from bundle_factory import inference, network, network_def, step, write
+from bundle_factory import inference, metadata, network, network_def, step, write
 from refusing import SCAN, assert_refused
+from support.hostile_bundles import bare_pickle, torch_archive
 
+import camlime
 from camlime.bundle import Bundle
 from camlime.errors import BundleError
 from camlime.scan import Scan
@@ -165,3 +168,104 @@ def test_damaged_archives_of_weights(tmp_path: Path) -> None:
             Bundle.load(root)
         except BundleError as error:
             assert "model.pt" in str(error)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        step("EnsureTyped", data_type="numpy", dtype="S1000000000"),
+        step("CastToTyped", dtype="V1000000000"),
+        step("CastToTyped", dtype=["float32", "U100000000"]),
+        step("EnsureTyped", data_type="numpy", dtype="(10000,1000)f8"),
+        step("EnsureTyped", data_type="numpy", dtype="$'S' + str(10 * 100000000)"),
+        step("CastToTyped", dtype="f8,f8"),
+        step("MapLabelValued", orig_labels=[1], target_labels=[2], dtype="object"),
+    ],
+)
+def test_types_that_are_none_of_numbers(tmp_path: Path, marker: Path, transform: dict[str, Any]) -> None:
+    """A voxel of a gigabyte passes every bound on grids."""
+    root = write(tmp_path / "b", inference(steps=[transform]))
+    assert_refused(root, marker, "is not a plain type of numbers", error=BundleError)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "torch.float64", "uint8", "<f4", "half", "$torch.float32", "$np.int16"])
+def test_types_of_numbers(tmp_path: Path, dtype: str) -> None:
+    config = inference(steps=[step("CastToTyped", dtype=dtype)])
+    try:
+        Bundle.load(write(tmp_path / "b", config)).prepare(SCAN)
+    except BundleError as error:  # names that MONAI does not know, such as half
+        assert "plain type" not in str(error)
+
+
+@pytest.mark.parametrize("content", [bare_pickle, torch_archive])
+def test_pickles_by_the_name_of_safetensors(tmp_path: Path, marker: Path, content: Any) -> None:
+    root = write(tmp_path / "b", weights=False)
+    (root / "models" / "model.safetensors").write_bytes(content(marker))
+    assert_refused(root, marker, "model.safetensors are damaged", error=BundleError)
+
+
+def test_safetensors_that_announce_more_than_they_hold(tmp_path: Path, marker: Path) -> None:
+    root = write(tmp_path / "b", weights=False)
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}}).encode()
+    for size in (len(header), 2**62):
+        content = size.to_bytes(8, "little") + header + bytes(4)
+        (root / "models" / "model.safetensors").write_bytes(content)
+        assert_refused(root, marker, "are damaged", error=BundleError)
+
+
+def test_a_tensor_that_says_it_is_larger_than_its_bytes(tmp_path: Path, marker: Path) -> None:
+    state = {name: torch.zeros(1).expand(2**40) for name in network().state_dict()}
+    assert_refused(write(tmp_path / "b", weights=state), marker, "belong to another network", error=BundleError)
+
+
+@pytest.mark.parametrize("kind", ["outside", "pickle", "large", "link"])
+def test_a_domain_that_is_none(tmp_path: Path, marker: Path, kind: str) -> None:
+    """The file of the out-of-domain score is read when an image is explained."""
+    root = write(tmp_path / "b", inference())
+    name = "../domain.safetensors" if kind == "outside" else "models/domain.safetensors"
+    path = root / name
+    if kind == "pickle":
+        path.write_bytes(bare_pickle(marker))
+    elif kind == "link":
+        path.symlink_to(root.parent / "elsewhere")
+        (root.parent / "elsewhere").write_bytes(bytes(8))
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**33 if kind == "large" else 8)
+    settings = {"explain": {"domain": {"file": name, "layers": ["features"]}}}
+    (root / "configs" / "explain.json").write_text(json.dumps(settings))
+    with pytest.raises(BundleError, match="domain"):
+        camlime.explain(SCAN, root, methods=["lime"], device="cpu", budget=16, n_regions=4, evidence_budget=0)
+    assert not marker.exists()
+
+
+def test_texts_that_look_like_payloads_stay_texts(tmp_path: Path, marker: Path) -> None:
+    """In metadata, descriptions, logging and files that nothing names, and as the value of a harmless expression."""
+    payload = f"$open({str(marker)!r}, 'w')"
+    config = inference(
+        inferer={"_target_": "SimpleInferer", "_desc_": payload},
+        postprocessing=step("Activationsd", "pred", softmax=True, _desc_="@nothing"),
+    )
+    config["preprocessing"]["_desc_"] = "%../outside.json::x"
+    meta = metadata([16, 16], 1, [payload, "%configs/x.json::y"], description=payload, task="@run")
+    root = write(tmp_path / "b", config, meta)
+    (root / "configs" / "logging.conf").write_text("[loggers]\nkeys=root\n")
+    (root / "configs" / "inference.yaml").write_text("network: !!python/object/apply:os.system [ls]")
+    (root / "configs" / "explain.yaml").write_text("explain: !!python/object/apply:os.system [ls]")
+    bundle = Bundle.load(root)
+    bundle.prepare(SCAN)
+    assert bundle.class_names == (payload, "%configs/x.json::y")
+    assert not marker.exists()
+
+
+def test_what_an_expression_makes_is_not_evaluated_again(tmp_path: Path, marker: Path) -> None:
+    made = "$'$' + 'open(' + @quoted + ')'"
+    config = inference(steps=[step("ScaleIntensityd", minv="@made")], made=made, quoted=f"'{marker}', 'w'")
+    assert_refused(write(tmp_path / "b", config), marker, "ScaleIntensityd fails", error=BundleError)
+
+
+@pytest.mark.parametrize("name", ["logging.conf", "notes.txt"])
+def test_macros_reach_configs_alone(tmp_path: Path, marker: Path, name: str) -> None:
+    root = write(tmp_path / "b", inference(steps=[step("ScaleIntensityd", minv=f"%configs/{name}::x")]))
+    (root / "configs" / name).write_text(json.dumps({"x": 1}))
+    assert_refused(root, marker, "names an id that is not there", error=BundleError)

@@ -132,7 +132,7 @@ def test_nuclei_keep_their_mask_as_guidance(tmp_path: Path) -> None:
 
 
 def test_nuclei_without_a_mask(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"4 channels, the last one a guidance mask"):
+    with pytest.raises(BundleError, match=r"4 channels, the last one a guidance mask.*--guidance MASK"):
         nuclei(tmp_path).prepare(picture(3))
 
 

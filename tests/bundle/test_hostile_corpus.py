@@ -67,11 +67,17 @@ def test_command_line(tmp_path: Path, marker: Path, slice_file: Path, name: str)
         ["classify", slice_file, "--bundle", root],
         ["explain", slice_file, "--bundle", root, "--output", tmp_path / "out"],
         ["layers", "--bundle", root],
+        ["add-explain", root, "--force"],
     ):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert done.exit_code == UntrustedBundleError.exit_code, done.output
         assert "Traceback" not in done.output
     assert not (tmp_path / "out").exists()
+    found = CliRunner().invoke(app, ["check-bundle", str(root), "--json"])
+    assert found.exit_code in {0, UntrustedBundleError.exit_code}, found.output
+    assert "Traceback" not in found.output
+    if found.exit_code == 0:
+        assert json.loads(found.stdout)["refusals"]
 
 
 @pytest.mark.parametrize("name", CORPUS)

@@ -46,10 +46,8 @@ def scripts(monkeypatch):
     monkeypatch.chdir(BUNDLE)
     for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, name)
+    import scripts.batches
     import scripts.data
-    import scripts.statistics
-    import scripts.trainee
-    import scripts.training
 
     return scripts
 
@@ -108,37 +106,6 @@ def test_splits_are_drawn_by_group_with_gaps(scripts):
         inside = part[target * 400 : (target + 1) * 400]
         assert {"train", "validation", "test"} <= set(inside)
         assert np.mean(inside == "test") >= 0.15
-
-
-def test_trainee_is_the_network_itself(scripts, network):
-    trainee = scripts.trainee.Trainee(network, 16).eval()
-    images = torch.rand(2, 1, 128, 128)
-    with torch.no_grad():
-        logits, outline = trainee(images)
-        np.testing.assert_allclose(logits, network(images), atol=1e-5)
-    assert outline.shape == (2, 1, 64, 64)
-
-
-def test_temperature_undoes_what_it_should(scripts):
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(4000, 3, generator=generator)
-    label = torch.distributions.Categorical(logits=logits)
-    torch.manual_seed(0)
-    assert scripts.training.temperature(3 * logits, label.sample()) == pytest.approx(1 / 3, rel=0.1)
-
-
-def test_statistics_agree_with_scikit_learn(scripts):
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(0)
-    target, predicted = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
-    measure = scripts.statistics.balanced_accuracy
-    assert measure(target, predicted) == pytest.approx(metrics.balanced_accuracy_score(target, predicted))
-    low, high = scripts.statistics.bootstrap(measure, target, predicted, target * 10 + np.arange(90) % 5, draws=200)
-    assert low < measure(target, predicted) < high
-    assert scripts.statistics.bootstrap(measure, target, target, target * 10, draws=20) == [1.0, 1.0]
-    honest = scripts.statistics.calibration(target, np.full((90, 3), 1 / 3))
-    assert honest["brier"] == pytest.approx(2 / 3)
-    assert honest["cross_entropy"] == pytest.approx(np.log(3))
 
 
 @pytest.fixture

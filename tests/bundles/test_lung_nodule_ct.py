@@ -15,6 +15,13 @@ def config(name):
     return json.loads((BUNDLE / "configs" / f"{name}.json").read_text())
 
 
+def laid_over(*names):
+    """The configs merged as MONAI merges ``--config_file "['configs/inference.json', ...]"``."""
+    from monai.bundle import ConfigParser
+
+    return ConfigParser(ConfigParser.load_config_files([BUNDLE / "configs" / f"{name}.json" for name in names]))
+
+
 @pytest.fixture(scope="module")
 def network():
     from monai.bundle import ConfigParser
@@ -42,19 +49,19 @@ def scripts(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_every_config_uses_the_same_network_and_preprocessing(name):
-    for part in ("network_def", "preprocessing"):
-        assert config(name)[part] == config("inference")[part]
+def test_nothing_is_said_twice(name):
+    """Training is laid over inference, evaluation over both: they repeat none of it."""
+    assert not (set(config(name)) - {"run"}) & set(config("inference"))
 
 
-def test_box_is_the_same_everywhere():
+def test_box_is_the_same_everywhere(scripts):
     size = config("inference")["preprocessing"]["transforms"][-1]["spatial_size"]
     spacing = next(t for t in config("inference")["preprocessing"]["transforms"] if t["_target_"] == "Spacingd")[
         "pixdim"
     ]
-    augment = config("train")["augment"]
-    assert config("metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size == augment["grid"]
-    assert augment["spacing"] == spacing
+    augment = laid_over("inference", "train", "evaluate").get_parsed_content("augment")
+    assert config("metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size == augment.grid
+    assert augment.spacing == spacing
     millimetres = [n * s for n, s in zip(size, spacing, strict=True)]
     assert config("explain")["explain"]["field_of_view_mm"] == pytest.approx(millimetres)
 
@@ -192,3 +199,54 @@ def test_explanation_runs_from_the_configs_alone(tmp_path):
     here = explain(path, BUNDLE, methods=["gradcam", "lime"], budget=64, device="cpu")
     assert record["prediction"]["probabilities"] == pytest.approx(dict(here.prediction.probabilities))
     assert [row["weight"] for row in record["regions"]] == pytest.approx([row["weight"] for row in here.region_table()])
+
+
+@pytest.fixture
+def little_set(tmp_path):
+    """Crops of 24 patients with a ball, larger and brighter where malignant; five folds and a test part."""
+    nib, pandas = pytest.importorskip("nibabel"), pytest.importorskip("pandas")
+    from scripts.data import SCORES
+
+    rng, rows, parts = np.random.default_rng(0), [], []
+    distance = np.linalg.norm(np.stack(np.indices((40, 40, 12)), -1) - [20, 20, 6], axis=-1)
+    affine = np.diag([0.8, 0.8, 1.0, 1])
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for n in range(24):
+        malignant = n % 2
+        ball = distance < 3 + 2 * malignant
+        image = rng.normal(-850, 40, ball.shape)
+        image[ball] = -200 + 200 * malignant
+        for folder, values in (("images", image), ("masks", ball)):
+            nib.save(nib.Nifti1Image(values.astype(np.int16), affine), tmp_path / folder / f"{n}.nii.gz")
+        row = {
+            "case": f"c{n}",
+            "patient": f"p{n}",
+            "label": ("benign", "malignant")[malignant],
+            "diameter_mm": 5 + rng.uniform(),
+        }
+        row |= {name: int(rng.integers(1, 6)) for name in SCORES} | {"calcification": ("Absent", "Solid")[n % 3 == 0]}
+        rows.append(row | {"image": f"images/{n}.nii.gz", "mask": f"masks/{n}.nii.gz"})
+        parts.append({"case": f"c{n}", "patient": f"p{n}", "part": "test" if n >= 20 else str(n // 4)})
+    pandas.DataFrame(rows).to_csv(tmp_path / "cases.csv", index=False)
+    pandas.DataFrame(parts).to_csv(tmp_path / "splits.csv", index=False)
+    return tmp_path
+
+
+def test_training_and_evaluation_run_from_the_configs(scripts, little_set):
+    """As documented: training laid over inference, evaluation over both; all files of the card are written."""
+    from monai.bundle import run
+
+    configs = [str(BUNDLE / "configs" / f"{name}.json") for name in ("inference", "train", "evaluate")]
+    places = {"bundle_root": str(BUNDLE), "dataset_dir": str(little_set), "docs_dir": str(little_set)}
+    places |= {"model_path": str(little_set / "model.pt"), "workers": 1}
+    run(config_file=configs[:2], **places, **{"recipe::epochs": 1, "recipe::batch_size": 4})
+    state = torch.load(little_set / "model.pt", weights_only=True)
+    shipped = torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
+    assert {name: value.shape for name, value in state.items()} == {k: v.shape for k, v in shipped.items()}
+    run(config_file=configs, **places)
+    results = json.loads((little_set / "results.json").read_text())
+    assert (results["out_of_fold"]["cases"], results["test"]["cases"]) == (20, 4)
+    written = {path.name for path in little_set.iterdir()}
+    shipped = {path.name for path in (BUNDLE / "docs").iterdir() if "tried" not in path.name}
+    assert written >= shipped - {"README.md", "data_license.txt"}

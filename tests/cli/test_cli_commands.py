@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,17 @@ def test_help_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("given", "policy"), [(None, "passive"), ("active", "active")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(given: str | None, policy: str) -> None:
+    """OpenMP reads it as torch is imported, which must come later."""
+    code = "import os, sys, camlime.cli.app as app\napp.app = lambda **_: print(os.environ['OMP_WAIT_POLICY'], "
+    code += "'torch' in sys.modules)\nimport camlime.cli\ncamlime.cli.main()"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == [policy, "False"]
 
 
 def test_classify(camlime: Run, volume: Path, bundle: Path) -> None:

@@ -59,10 +59,20 @@ def test_every_map_is_examined_the_first_one_first(explanation: camlime.Explanat
 def test_a_second_run_that_is_too_small_for_its_segmentations_costs_only_itself(
     scan: Scan, bundle: camlime.Bundle
 ) -> None:
-    """1330 passes leave 69 for each of two runs, which is less than one pair a segmentation."""
+    """The first of 40 segmentations had 12 passes, and LIME is not made with so few."""
     found = explain(scan, bundle, methods=["lime"], budget=512, segmentations=40, evidence_budget=1330)
     evidence = found.evidence["lime"]
     assert found.complete and evidence.supported is not None and evidence.repeatability is None
+
+
+@pytest.mark.parametrize("method", ["lime", "fused"])
+def test_only_the_segmentation_that_is_compared_is_run_again(scan: Scan, bundle: camlime.Bundle, method: str) -> None:
+    found = explain(scan, bundle, methods=[method], budget=257, segmentations=4, evidence_budget=3000)
+    shown, evidence = found.attributions[method], found.evidence[method]
+    passes = {"lime": 2 * (257 // 8), "fused": 19 + 2 * ((257 - 19) // 8)}
+    assert shown.parameters["passes_of_weights"] == passes[method]
+    assert evidence.repeatability is not None and evidence.repeatability.of_the_map
+    assert 0 <= passes[method] - evidence.repeatability.passes_each <= 1  # pairs of passes do not fill an odd number
 
 
 def test_evidence_does_not_change_the_maps_or_their_passes(

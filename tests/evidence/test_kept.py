@@ -17,7 +17,7 @@ from support.blob_bundle import write_blob_bundle
 import camlime
 from camlime.evidence.kept import CACHE_VARIABLE, KeptMaps, bundle_key, cache_folder
 from camlime.evidence.meter import Meter
-from camlime.evidence.randomisation import COPIES, check_randomisation
+from camlime.evidence.randomisation import COPIES, RandomNetworks, check_randomisation
 from camlime.phantom import blob
 from camlime.scan import Scan
 
@@ -31,7 +31,8 @@ def kept_in(folder: Path, **settings: Any) -> KeptMaps:
 def check(kept: KeptMaps | None, **changes: Any):  # type: ignore[no-untyped-def]
     case = replace(make_toy().case, **changes)
     meter = Meter(case, 0)
-    found = check_randomisation(case, meter.counted(case.classifier), gradient_map(case, 0), gradient_map, meter, kept)
+    networks = RandomNetworks(case, case.classifier, meter)
+    found = check_randomisation(case, networks, gradient_map(case, 0), gradient_map, kept)
     return found, meter.passes
 
 

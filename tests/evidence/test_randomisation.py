@@ -12,14 +12,23 @@ from monai.networks.nets import resnet10
 from scipy.stats import spearmanr
 from torch import nn
 
+from camlime.evidence import randomisation
 from camlime.evidence.meter import Meter
-from camlime.evidence.randomisation import MIXES, check_randomisation, randomised, rank_correlation
+from camlime.evidence.randomisation import (
+    COPIES,
+    MIXES,
+    RandomNetworks,
+    check_randomisation,
+    randomised,
+    rank_correlation,
+)
 from camlime.methods.case import Case
 
 
 def check(case: Case, method):  # type: ignore[no-untyped-def]
     meter = Meter(case, 0)
-    return check_randomisation(case, meter.counted(case.classifier), method(case, 0), method, meter), meter
+    networks = RandomNetworks(case, case.classifier, meter)
+    return check_randomisation(case, networks, method(case, 0), method), meter
 
 
 def test_a_map_of_the_model_changes_and_one_of_nothing_survives() -> None:
@@ -81,6 +90,25 @@ def test_batch_statistics_are_measured_anew_and_modes_restored() -> None:
             normalised = other[1](other[0](images))
         np.testing.assert_allclose(normalised.mean(dim=(0, 2, 3, 4)), other[1].bias.detach(), atol=1e-4)
     assert torch.equal(network[1].running_mean, torch.zeros(4))
+
+
+@pytest.mark.parametrize(("held", "made"), [(1 << 20, COPIES), (0, 2 * COPIES)])
+def test_the_maps_of_a_case_share_random_networks_of_a_size_that_can_be_held(
+    monkeypatch: pytest.MonkeyPatch, held: int, made: int
+) -> None:
+    monkeypatch.setattr(randomisation, "HELD_BYTES", held)
+    case = make_toy().case
+    networks = RandomNetworks(case, case.classifier, Meter(case, 0))
+    seen: list[Case] = []
+
+    def look(case: Case, passes: int):  # type: ignore[no-untyped-def]
+        seen.append(case)
+        return gradient_map(case, passes)
+
+    one, other = (check_randomisation(case, networks, gradient_map(case, 0), look) for _ in range(2))
+    assert one == other
+    assert len({id(case.classifier.network) for case in seen}) == made
+    assert networks.meter.passes == 2 * 3 * COPIES  # a forward and a backward pass each
 
 
 def test_rank_correlation() -> None:

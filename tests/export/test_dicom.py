@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from support.dicom_case import GEOMETRIES, SERIES_UID, SOURCE_SHAPE, affine_of, explanation_of, write_series
 
+from camlime.bundle.model_input import ModelInput
 from camlime.errors import OutputError, RequestError, ScanError
 from camlime.explanation import Explanation
 from camlime.export.dicom import export_dicom
 from camlime.levels import case_levels
+from camlime.regions import Regions
 from camlime.scan import Scan
 
 hd = pytest.importorskip("highdicom", reason="needs highdicom: pip install camlime[dicom]")
@@ -144,6 +146,55 @@ def test_all_belong_to_the_patient_and_refer_to_the_series(exported: Any) -> Non
     assert {SERIES_UID, objects["segmentation"].SeriesInstanceUID} == {one.SeriesInstanceUID for one in referred}
 
 
+def test_all_say_of_identity_what_the_source_says(tmp_path: Path) -> None:
+    def change(ds: Any) -> None:
+        ds.PatientIdentityRemoved, ds.DeidentificationMethod = "YES", "by hand"
+        ds.LongitudinalTemporalInformationModified = "MODIFIED"
+
+    source = write_series(tmp_path / "source", "straight", change=change)
+    for file in export_dicom(explanation_of("straight"), source, tmp_path / "out"):
+        dataset = pydicom.dcmread(file)
+        assert (dataset.PatientIdentityRemoved, dataset.DeidentificationMethod) == ("YES", "by hand"), file
+        assert dataset.LongitudinalTemporalInformationModified == "MODIFIED"
+
+
+def test_a_report_of_work_that_was_stopped_is_partial(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "source", "straight")
+    stopped = dataclasses.replace(explanation_of("straight"), complete=False)
+    files = {file.stem: file for file in export_dicom(stopped, source, tmp_path / "out")}
+    report = pydicom.dcmread(files["report"])
+    assert report.CompletionFlag == "PARTIAL"
+    assert "stopped on the way" in report.to_json()
+
+
+def test_the_objects_of_one_slice_lie_on_it(tmp_path: Path) -> None:
+    """Of an oblique series, one 2D slice: its own frame in each object, and no other slice in the report."""
+    source = write_series(tmp_path / "source", "oblique")
+    whole, k = explanation_of("oblique"), 4
+    affine = affine_of("oblique")
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    affine[:3, 3] = affine[:3] @ [4.0, 3.0, k, 1.0]
+    affine[:3, :2] *= 0.5
+    affine[:3, 2] = normal / np.linalg.norm(normal) * np.sign(normal @ affine_of("oblique")[:3, 2])
+    flat = dataclasses.replace(
+        whole,
+        input=ModelInput(whole.input.image[..., 0], affine, whole.input.valid[..., 0], whole.input.spacing[:2]),
+        regions=Regions(whole.regions.labels[..., 0]),
+        attributions={
+            name: dataclasses.replace(one, values=one.values[..., 0], std=None if one.std is None else one.std[..., 0])
+            for name, one in whole.attributions.items()
+        },
+    )
+    files = {file.stem: file for file in export_dicom(flat, source, tmp_path / "out")}
+    assert set(files) == set(FILES)
+    for name in ("segmentation", "gradcam", "fused"):
+        groups = pydicom.dcmread(files[name]).PerFrameFunctionalGroupsSequence
+        positions = np.array([g.PlanePositionSequence[0].ImagePositionPatient for g in groups], dtype=float)
+        assert set(placed(positions, "oblique")) == {k}
+    [prediction] = hd.sr.srread(files["report"]).content.get_image_measurement_groups()
+    assert sum(item.ValueType == "IMAGE" for item in prediction[0].ContentSequence) == 1
+
+
 def test_segments_say_what_they_are(exported: Any) -> None:
     _, _, out = exported("oblique")
     dataset = hd.seg.segread(out / "segmentation.dcm")
@@ -167,6 +218,12 @@ def test_the_report_holds_prediction_levels_and_regions(exported: Any) -> None:
     said = {q.name.meaning: q.value.meaning for q in prediction.get_qualitative_evaluations()}
     assert said["Predicted class"] == "malig/nant <b>"
     assert said["Agreement of CAM and masked images"] == "concordant"
+    texts = [(i.name.meaning, i.value) for i in prediction[0].ContentSequence if i.ValueType == "TEXT"]
+    assert ("Algorithm Name", "Test") in texts and ("Algorithm Version", "1.0") in texts  # the model, not this program
+    comments = [value for name, value in texts if name == "Comment"]
+    assert comments == ["For research, not for diagnosis.", "the answer means <nothing>"]
+    images = [i for i in prediction[0].ContentSequence if i.ValueType == "IMAGE"]
+    assert len(images) == 5  # the slices that the network saw, no others
     groups = report.get_volumetric_roi_measurement_groups()
     levels = [group for group in groups if group.finding_type.value != "region"]
     regions = [group for group in groups if group.finding_type.value == "region"]

@@ -190,6 +190,11 @@ def test_a_budget_that_is_spent_before_the_first_pair_is_a_request_error() -> No
         Fused(budget=20, gradient_pairs=8, target_layer="act").explain(averaging_case())
 
 
+@pytest.mark.parametrize(("budget", "pairs"), [(24, 1), (31, 1), (32, 2), (64, 2), (72, 3), (96, 4), (1024, 4)])
+def test_a_small_budget_has_fewer_gradients(budget: int, pairs: int) -> None:
+    assert Fused(budget=budget).gradient_pairs == pairs
+
+
 def test_negative_gradient_pairs_are_refused() -> None:
     with pytest.raises(RequestError):
         Fused(gradient_pairs=-1)

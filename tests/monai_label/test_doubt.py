@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.blob_bundle import write_blob_bundle
 
+from camlime.domain import Likeness
 from camlime.monai_label.doubt import UNKNOWN, Doubt, doubt_of, uncertainty_of
 from camlime.phantom import blob
 from camlime.pipeline import explain
@@ -50,6 +51,14 @@ def test_doubt_grows_with_what_is_wrong(explanation, better, worse):
 
     assert doubt(better).value < doubt(worse).value
     assert len(doubt(better).reasons) <= len(doubt(worse).reasons)
+
+
+def test_an_answer_on_an_image_unlike_the_training_data_is_not_certain(explanation):
+    within, beyond = (doubt_of(replace(explanation, likeness=Likeness(score, 4.0, 0.95))) for score in (3.0, 5.0))
+    assert within == doubt_of(explanation)
+    assert beyond.uncertainty == 1.0
+    assert beyond.value > within.value
+    assert beyond.reasons[0].startswith("The image is unlike the training data (score 5.0")
 
 
 def test_what_was_not_measured_is_unknown_and_said(explanation):

@@ -224,3 +224,22 @@ def test_the_server_answers_while_it_explains(server, client):
             answered += 1
         long.result()
     assert answered > 1
+
+
+def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
+    import nibabel as nib
+
+    volume = nib.load(studies / "ball_c.nii.gz")
+    middle = (-20.0, 12.0, -60.0)
+    file, answer = client.infer("disc_lime", "ball_c", {"point": list(middle), "result_dtype": "float32"})
+    k = int(np.rint((np.linalg.inv(volume.affine) @ [*middle, 1.0])[2]))
+    assert answer["slice"] | {"flagged": 0} == {
+        "index": k, "plane": "axial", "of": volume.shape[2], "flag": None, "flagged": 0, "asked": 1,
+    }  # fmt: skip
+    result = nib.load(file)
+    assert result.shape == volume.shape
+    np.testing.assert_allclose(result.affine, volume.affine, atol=1e-4)
+    filled = [n for n in range(volume.shape[2]) if np.asarray(result.dataobj)[..., n].any()]
+    assert filled == [k]
+    _, strongest = client.infer("disc_gradcam", "ball_c", {})
+    assert strongest["slice"]["of"] == volume.shape[2]

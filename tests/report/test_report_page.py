@@ -4,88 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.browser import Opened, needs_browser
 from support.report_case import HOSTILE, picture_explanation, volume_explanation
 
 from camlime.explanation import Explanation
 from camlime.report import write_report
-from camlime.report.niivue import installed_viewer
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install camlime[test]")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"),
-]
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-    pytest.mark.skipif(installed_viewer() is None, reason="needs ipyniivue: pip install camlime[report]"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as p:
-        started = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@dataclasses.dataclass
-class Opened:
-    """A page, what it asked for, and what it complained about."""
-
-    page: Any
-    requests: list[str]
-    complaints: list[str]
-
-    def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector))
-
-    def canvas_colours(self) -> np.ndarray:
-        """Pixels of the viewer as they are on the screen, ``(rows, columns, 3)``."""
-        import io
-
-        from PIL import Image
-
-        self.page.wait_for_timeout(300)
-        return np.asarray(Image.open(io.BytesIO(self.page.locator("#canvas").screenshot())).convert("RGB"))
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Opened]]:
-    contexts = []
-
+def opened(open_file: Callable[..., Opened], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Opened]:
     def open_page(explanation: Explanation, *, script: bool = True, **options: Any) -> Opened:
         file = write_report(explanation, tmp_path_factory.mktemp("page") / "report.html", **options)
-        context = browser.new_context(viewport={"width": 1300, "height": 900}, java_script_enabled=script)
-        contexts.append(context)
-        page = context.new_page()
-        found = Opened(page, [], [])
-        page.on("request", lambda request: found.requests.append(request.url))
-        page.on("console", lambda m: found.complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (found.complaints.append("dialog"), dialog.dismiss()))
-        page.goto(file.as_uri())
-        if script:
-            for _ in range(300):  # wait_for_function needs eval, which the page's policy forbids
-                if page.evaluate("document.documentElement.dataset.viewer"):
-                    break
-                page.wait_for_timeout(200)
-            assert page.evaluate("document.documentElement.dataset.viewer") == "ready"
-        return found
+        return open_file(file, script=script)
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +34,10 @@ def shared(opened: Any) -> Opened:
     return opened(volume_explanation(scan="Doe_Jane_1950.nii.gz"))
 
 
-def outward(requests: list[str]) -> list[str]:
-    return [url for url in requests if not url.startswith(("data:", "blob:", "file:"))]
-
-
 def test_it_opens_from_disk_asks_nothing_and_breaks_no_rule(shared: Opened) -> None:
     found = shared
     assert [url for url in found.requests if url.startswith("file:")] == [found.page.url]
-    assert outward(found.requests) == []
+    assert found.outward() == []
     assert found.complaints == []
     policy = found.page.get_attribute("meta[http-equiv=Content-Security-Policy]", "content")
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
@@ -114,8 +50,7 @@ def test_the_viewer_shows_what_is_at_the_crosshair(shared: Opened) -> None:
     found.page.select_option("#map", "fused")
     row = max(explanation.region_table(), key=lambda r: abs(r["weight"]))
     found.page.click(f"#regions .goto[data-id='{row['id']}']")
-    said = [float(x) for x in re.findall(r"-?\d+\.\d", found.text("#at").replace("−", "-"))]
-    assert said == pytest.approx(row["centre_ras_mm"], abs=1.0)
+    assert found.position() == pytest.approx(row["centre_ras_mm"], abs=1.0)
     assert found.text("#region") == "Region 3"
     value = float(re.search(r"[+−]?[\d.]+", found.text("#value"))[0].replace("−", "-"))  # type: ignore[index]
     index = np.linalg.inv(explanation.input.affine) @ [*row["centre_ras_mm"], 1.0]
@@ -123,6 +58,23 @@ def test_the_viewer_shows_what_is_at_the_crosshair(shared: Opened) -> None:
         explanation.attributions["fused"].values[tuple(np.rint(index[:3]).astype(int))], abs=0.01
     )
     assert found.page.locator("tr.here").inner_text().startswith("Region 3")
+
+
+def test_in_an_oblique_scan_positions_are_the_patients(opened: Any) -> None:
+    explanation = volume_explanation(turned=(25.0, -14.0, 9.0))
+    found = opened(explanation)
+    row = max(explanation.region_table(), key=lambda r: abs(r["weight"]))
+    found.page.click(f"#regions .goto[data-id='{row['id']}']")
+    assert found.position() == pytest.approx(row["centre_ras_mm"], abs=0.06)
+    assert found.text("#region") == "Region 3"
+    found.page.focus("#canvas")
+    for key, column in (("ArrowRight", 0), ("ArrowDown", 1), ("PageUp", 2)):
+        found.page.click("#home")
+        found.page.focus("#canvas")
+        before = found.position()
+        found.page.keyboard.press(key)
+        moved = np.subtract(found.position(), before)
+        np.testing.assert_allclose(np.abs(moved), np.abs(explanation.input.affine[:3, column]), atol=0.11)
 
 
 def test_the_maps_colours_opacity_and_threshold_change_the_picture(shared: Opened) -> None:
@@ -140,7 +92,7 @@ def test_the_maps_colours_opacity_and_threshold_change_the_picture(shared: Opene
     assert before > 2 * narrowed > 0 or narrowed > plain
     assert plain < narrowed < before
     found.page.select_option("#map", "levels")
-    assert "Strong evidence for" in found.text("#legend")
+    found.page.locator("#legend", has_text="Strong evidence for").wait_for()  # the volume is read first
     levels = colourful(found.canvas_colours())
     assert levels > 2 * plain
     found.page.evaluate("document.getElementById('opacity').value = 0")
@@ -153,12 +105,11 @@ def test_the_keyboard_moves_the_crosshair_and_reaches_every_control(shared: Open
     found.page.click("#home")
     found.page.select_option("#map", "fused")  # a threshold can be set
     found.page.focus("#canvas")
-    before = found.text("#at")
+    before = found.position()
     found.page.keyboard.press("PageUp")
     found.page.keyboard.press("Shift+ArrowLeft")
-    after = found.text("#at")
-    numbers = [[float(x) for x in re.findall(r"-?\d+\.\d", said.replace("−", "-"))] for said in (before, after)]
-    assert numbers[1][2] > numbers[0][2] and numbers[1][0] > numbers[0][0]
+    after = found.position()
+    assert after[2] > before[2] and after[0] > before[0]
     reached = set()
     for _ in range(14):
         found.page.keyboard.press("Tab")
@@ -181,7 +132,7 @@ def test_hostile_names_are_only_text(opened: Any, name: str) -> None:
     prediction = dataclasses.replace(explanation.prediction, probabilities={**named, name: 0.9})
     warnings = HOSTILE
     found = opened(dataclasses.replace(explanation, prediction=prediction, warnings=warnings), identified=True)
-    assert found.complaints == [] and outward(found.requests) == []
+    assert found.complaints == [] and found.outward() == []
     assert found.page.evaluate("window.broken === undefined")
     assert [found.page.locator(kind).count() for kind in ("img", "style", "iframe", "object")] == [1, 1, 0, 0]
     kinds = found.page.eval_on_selector_all("script", "all => all.map(script => script.type)")

@@ -10,22 +10,10 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import generate_uid
+from support.dicom_slices import rotation, write_slices
 
 DATA = Path(os.environ.get("CAMLIME_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-def rotation(*degrees: float) -> np.ndarray:
-    """Rotate about x, then y, then z."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        a, b = [n for n in range(3) if n != axis]
-        turn = np.eye(3)
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 # RAS directions of the voxel axes, spacing
@@ -74,36 +62,12 @@ def write_dicom() -> Callable[..., list[Path]]:
         thickness: float = 1.0,
         change: Callable[[int, pydicom.Dataset], object] = lambda k, ds: None,
     ) -> list[Path]:
-        folder.mkdir(parents=True, exist_ok=True)
-        uid = uid or generate_uid()
-        lps = np.diag([-1, -1, 1, 1]) @ affine
-        spacing = np.linalg.norm(lps[:3, :3], axis=0)
-        files = []
-        for k in range(values.shape[2]):
-            meta = FileMetaDataset()
-            meta.MediaStorageSOPClassUID = CTImageStorage
-            meta.MediaStorageSOPInstanceUID = generate_uid()
-            meta.TransferSyntaxUID = ExplicitVRLittleEndian
-            path = folder / f"{(k * 7) % 97:02d}{uid[-4:]}.dcm"
-            ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-            ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-            ds.SeriesInstanceUID, ds.StudyInstanceUID = uid, "1.2.3"
-            ds.Modality, ds.SeriesDescription, ds.InstanceNumber = modality, description, values.shape[2] - k
-            ds.AcquisitionNumber = 1
-            ds.Rows, ds.Columns = values.shape[1], values.shape[0]
-            ds.PixelSpacing = [f"{spacing[1]:.8g}", f"{spacing[0]:.8g}"]  # between rows first
-            ds.SliceThickness = f"{thickness:.8g}"
-            ds.ImageOrientationPatient = [f"{v:.10f}" for v in (lps[:3, :2] / spacing[:2]).T.ravel()]
-            ds.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 2] * k + lps[:3, 3]]
-            ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-            ds.BitsAllocated = ds.BitsStored = 16
-            ds.HighBit, ds.PixelRepresentation = 15, 1
+        def complete(k: int, ds: pydicom.Dataset) -> object:
+            ds.Modality, ds.SeriesDescription, ds.AcquisitionNumber = modality, description, 1
             ds.RescaleSlope, ds.RescaleIntercept = slope, intercept
-            ds.PixelData = np.ascontiguousarray(values[:, :, k].T.astype("<i2")).tobytes()
-            if change(k, ds) is not False:
-                ds.save_as(path)
-                files.append(path)
-        return files
+            return change(k, ds)
+
+        return write_slices(folder, values, affine, uid=uid or generate_uid(), thickness=thickness, change=complete)
 
     return write
 

@@ -6,9 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from camlime.errors import RegionsError, ScanError
-from camlime.scan import load_label_map
+from camlime.scan import Scan, load_label_map
 
 LABELS = np.zeros((5, 6, 7), np.uint8)
 LABELS[1:3] = 1
@@ -89,8 +90,46 @@ def test_large_labels_stay_exact(tmp_path):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ScanError, match="does not exist"):
         load_label_map(tmp_path / "no.nii.gz")
-    with pytest.raises(ScanError, match="not a volume"):
+    with pytest.raises(ScanError, match="holds no label map"):
         load_label_map(tmp_path)
     (tmp_path / "m.png").write_bytes(b"x")
-    with pytest.raises(ScanError, match="not a volume"):
+    with pytest.raises(ScanError, match="not a picture"):
         load_label_map(tmp_path / "m.png")
+    Image.fromarray(LABELS[:, :, 0]).save(tmp_path / "m.jpg")
+    with pytest.raises(ScanError, match="JPEG, whose compression") as caught:
+        load_label_map(tmp_path / "m.jpg")
+    assert "PNG" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["grey", "16 bit", "black and white", "grey saved as colours", "palette"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+def test_pictures(kind, suffix, tmp_path):
+    """Columns first, on the pixel grid of a picture of as many pixels."""
+    wanted = LABELS[:, :, 0].copy()
+    if kind == "black and white":
+        wanted = (wanted > 0).astype(np.uint8)
+    picture = Image.fromarray(wanted.T)
+    if kind == "16 bit":
+        if suffix == "bmp":
+            pytest.skip("a BMP has 8 bits")
+        wanted = wanted.astype(np.uint16) * 1000
+        picture = Image.fromarray(wanted.T)
+    elif kind == "black and white":
+        picture = Image.fromarray(wanted.T * 255).convert("1")
+    elif kind == "grey saved as colours":
+        picture = picture.convert("RGB")
+    elif kind == "palette":
+        picture = Image.fromarray(wanted.T, mode="P")
+        picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 0])
+    picture.save(tmp_path / f"l.{suffix}")
+    labels, affine, names = load_label_map(tmp_path / f"l.{suffix}")
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, wanted)
+    np.testing.assert_array_equal(affine, Scan.read(tmp_path / f"l.{suffix}").affine)
+    assert names == {}
+
+
+def test_a_picture_in_colours_is_no_label_map(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)).save(tmp_path / "c.png")
+    with pytest.raises(RegionsError, match="in colours"):
+        load_label_map(tmp_path / "c.png")

@@ -160,8 +160,13 @@ def test_a_single_picture_that_is_unlike_the_training_is_said_to_be(bundle, tmp_
 
     noise = np.random.default_rng(0).random((1, 96, 96)).astype(np.float32)
     scan = Scan.from_array(noise, np.eye(4))
-    warnings = camlime.explain(scan, bundle, methods=["gradcam"], evidence_budget=0, device="cpu").warnings
-    assert any("unlike the training data" in text for text in warnings)
+    explanation = camlime.explain(scan, bundle, methods=["gradcam"], evidence_budget=0, device="cpu")
+    assert any("unlike the training data" in text for text in explanation.warnings)
+    assert explanation.likeness is not None
+    assert explanation.likeness.unlike
+    explanation.save(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "explanation.json").read_text())["likeness"]["unlike_training_data"] is True
+    assert camlime.Explanation.load(tmp_path / "out").likeness == explanation.likeness
 
 
 def test_names_of_files_give_doubts(bundle_path, tmp_path):

@@ -15,23 +15,12 @@ from camlime.bundle.model_input import ModelInput
 from camlime.explanation import Explanation, Prediction
 from camlime.methods.agreement import Agreement
 from camlime.regions import Regions
+from support.dicom_slices import rotation, write_slices
 
 SOURCE_SHAPE = (20, 16, 9)
 """Columns, rows, slices."""
 
 SERIES_UID = "1.2.826.0.1.3680043.8.498.1001"
-
-
-def rotation(*degrees: float) -> np.ndarray:
-    """Rotate about x, then y, then z."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        a, b = [n for n in range(3) if n != axis]
-        turn = np.eye(3)
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 STRAIGHT = np.diag([-1.0, -1.0, 1.0])
@@ -57,43 +46,21 @@ def affine_of(name: str) -> np.ndarray:
 
 
 def write_series(folder: Path, geometry: str, *, change: Callable[[Any], None] = lambda ds: None) -> Path:
-    """One CT file a slice, in an order that neither names nor instance numbers give away."""
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+    """A CT series of one patient, with all that objects which refer to it have to copy."""
+    uids = pytest.importorskip("pydicom").uid
+    study, frame = uids.generate_uid(), uids.generate_uid()
 
-    folder.mkdir(parents=True)
-    lps = np.diag([-1, -1, 1, 1]) @ affine_of(geometry)
-    _, spacing, thickness = GEOMETRIES[geometry]
-    columns, rows, slices = SOURCE_SHAPE
-    pixels = np.random.default_rng(0).integers(-1000, 1000, SOURCE_SHAPE).astype("<i2")
-    study, frame = generate_uid(), generate_uid()
-    for k in range(slices):
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = CTImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        path = folder / f"{(k * 7) % 31:02d}.dcm"
-        ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, SERIES_UID, frame
+    def complete(k: int, ds: Any) -> None:
+        ds.StudyInstanceUID, ds.FrameOfReferenceUID = study, frame
         ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Doe^Jane", "4711", "19500101", "F"
         ds.StudyDate, ds.StudyTime, ds.StudyID, ds.AccessionNumber = "20200102", "101112", "1", "A1"
         ds.ReferringPhysicianName, ds.Manufacturer, ds.PositionReferenceIndicator = "", "Maker", ""
-        ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "CT", 3, slices - k
-        ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-        ds.Rows, ds.Columns = rows, columns
-        ds.PixelSpacing = [f"{spacing[1]:.8g}", f"{spacing[0]:.8g}"]
-        ds.SliceThickness = f"{thickness:.8g}"
-        ds.ImageOrientationPatient = [f"{v:.10f}" for v in (lps[:3, :2] / spacing[:2]).T.ravel()]
-        ds.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 2] * k + lps[:3, 3]]
-        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-        ds.BitsAllocated = ds.BitsStored = 16
-        ds.HighBit, ds.PixelRepresentation = 15, 1
-        ds.RescaleSlope, ds.RescaleIntercept = 1, 0
-        ds.PixelData = np.ascontiguousarray(pixels[:, :, k].T).tobytes()
+        ds.SeriesNumber, ds.ImageType = 3, ["ORIGINAL", "PRIMARY", "AXIAL"]
         change(ds)
-        pydicom.dcmwrite(path, ds)
+
+    pixels = np.random.default_rng(0).integers(-1000, 1000, SOURCE_SHAPE)
+    thickness = GEOMETRIES[geometry][2]
+    write_slices(folder, pixels, affine_of(geometry), uid=SERIES_UID, thickness=thickness, change=complete)
     return folder
 
 
@@ -134,4 +101,5 @@ def explanation_of(geometry: str, *, series_uid: str | None = SERIES_UID, comple
             "bundle": {"name": "Test", "version": "1.0"},
             "baseline": {"name": "blur"},
         },
+        ("the answer means <nothing>",),
     )

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,10 @@ def expression(text: str) -> Write:
 
 def target(name: str, **arguments: str) -> Write:
     def make(root: Path, marker: Path) -> Path:
-        filled = {key: value.replace("TOUCH", touch(marker)) for key, value in arguments.items()}
+        filled = {
+            key: value.replace("TOUCH", touch(marker)).replace("MARKER", str(marker))
+            for key, value in arguments.items()
+        }
         return write(root, config({"_target_": name, **filled}))
 
     return make
@@ -173,6 +178,106 @@ def _macro_outside(root: Path, marker: Path) -> Path:
     return write(root, config(inferer="%../other.json::x"))
 
 
+def _hidden_in(name: str) -> Write:
+    """The payload lies in another file of the bundle, from where a macro fetches it."""
+
+    def make(root: Path, marker: Path) -> Path:
+        write(root, config(scaled_by(f"%configs/{name}::payload")))
+        path = root / "configs" / name
+        there = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**there, "payload": importing(marker)}))
+        return root
+
+    return make
+
+
+def importing(marker: Path) -> str:
+    return f"$__import__('os').system({touch(marker)!r})"
+
+
+def _laid_over(**ids: Any) -> Write:
+    """The payload comes with explain.json, which is laid over a sound inference config; ``MARKER`` stands for it."""
+
+    def make(root: Path, marker: Path) -> Path:
+        write(root, config())
+        text = json.dumps({"explain": {}, **ids}).replace("MARKER", str(marker))
+        (root / "configs" / "explain.json").write_text(text)
+        return root
+
+    return make
+
+
+def _inferer(key: str, value: Any) -> Write:
+    """``evil`` is an id that holds the payload."""
+    return lambda root, marker: write(
+        root,
+        config(
+            inferer={"_target_": "SimpleInferer", key: importing(marker) if value is None else value},
+            evil=importing(marker),
+        ),
+    )
+
+
+def _target_made_by_an_expression(root: Path, marker: Path) -> Path:
+    return write(root, config({"_target_": "@a", "command": touch(marker)}, a="$'os' + '.system'"))
+
+
+def _described_mapping(root: Path, marker: Path) -> Path:
+    return write(root, config(scaled_by({"_desc_": importing(marker)})))
+
+
+def _id_twice(root: Path, marker: Path) -> Path:
+    """JSON keeps the last of two equal names."""
+    evil = json.dumps({"_target_": "os.system", "command": touch(marker)})
+    return write(root, json.dumps(config())[:-1] + f', "inferer": {evil}}}')
+
+
+def _imported(statement: str, text: str) -> Write:
+    return lambda root, marker: write(
+        root, config(scaled_by(text.replace("MARKER", str(marker))), imports=[statement, "$import payload"])
+    )
+
+
+def _weights(name: str, make_content: Callable[[Path], bytes]) -> Write:
+    def make(root: Path, marker: Path) -> Path:
+        write(root, config())
+        (root / "models" / "model.pt").unlink()
+        (root / "models" / name).write_bytes(make_content(marker))
+        return root
+
+    return make
+
+
+def bare_pickle(marker: Path) -> bytes:
+    """A pickle without the archive around it."""
+    return pickle.dumps(Payload(marker))
+
+
+def torch_archive(marker: Path) -> bytes:
+    """What ``torch.save`` makes of a payload."""
+    buffer = BytesIO()
+    torch.save({"weight": torch.zeros(1), "extra": Payload(marker)}, buffer)
+    return buffer.getvalue()
+
+
+def _script_in_disguise(marker: Path) -> bytes:
+    """TorchScript whose source code lies in folders of another name."""
+    script, disguised = BytesIO(), BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.Flatten()), script)
+    with zipfile.ZipFile(script) as source, zipfile.ZipFile(disguised, "w") as result:
+        for name in source.namelist():
+            other = name.replace("/code/", "/CODE/").replace("constants.pkl", "Constants.pkl")
+            result.writestr(other, source.read(name))
+    return disguised.getvalue()
+
+
+def _device(root: Path, marker: Path) -> Path:
+    write(root, config())
+    (root / "models" / "model.pt").unlink()
+    (root / "models" / "model.pt").symlink_to("/dev/zero")
+    return root
+
+
 CORPUS: dict[str, Write] = {
     "expression: import": expression("$__import__('os').system('touch MARKER')"),
     "expression: os through torch": expression("$torch.os.system('touch MARKER')"),
@@ -212,6 +317,41 @@ CORPUS: dict[str, Write] = {
     "link: weights": _link("models/model.pt"),
     "link: configs": _link("configs"),
     "macro out of the bundle": _macro_outside,
+    "expression: letters that Python takes for others": expression("$\uff4f\uff50\uff45\uff4e('MARKER', 'w')"),
+    "expression: low lines that Python takes for others": expression(
+        "$\uff3f\uff3fimport\uff3f\uff3f('os').system('touch MARKER')"
+    ),
+    "expression: assignment": expression("$(x := open('MARKER', 'w'))"),
+    "expression: our own files": _imported(
+        "$import camlime.training.results as results", "$results.write_json('MARKER', 1)"
+    ),
+    "expression: imported under an allowed name": _imported("$from os import system as int", "$int('touch MARKER')"),
+    "target: our own files": target("camlime.training.results.write_json", path="MARKER", value="x"),
+    "target: our own reader": target("camlime.bundle.Bundle.load", path="payload"),
+    "target: MONAI's run": target("monai.bundle.run", config_file="payload.json"),
+    "target: MONAI's parser": target("monai.bundle.ConfigParser", config="$__import__('os').system(\"TOUCH\")"),
+    "target: through a module on the list": target("torch.nn.modules.module.torch.load", f="payload"),
+    "target: letters that Python takes for others": target("\uff4f\uff53.\uff53ystem", command="TOUCH"),
+    "target: made by an expression": _target_made_by_an_expression,
+    "hidden in metadata.json": _hidden_in("metadata.json"),
+    "hidden in a file of its own": _hidden_in("labels.json"),
+    "laid over by explain.json": _laid_over(inferer="$open('MARKER', 'w')"),
+    "added to by explain.json": _laid_over(**{"+preprocessing": {"_requires_": ["$open('MARKER', 'w')"]}}),
+    "put inside by explain.json": _laid_over(**{"network_def::act": "$open('MARKER', 'w')"}),
+    "in _requires_, not in a list": _inferer("_requires_", None),
+    "in _requires_, by reference": _inferer("_requires_", "@evil"),
+    "in _disabled_, by reference": _inferer("_disabled_", "@evil"),
+    "in _mode_": _inferer("_mode_", None),
+    "in _desc_ of a mapping": _described_mapping,
+    "an id twice": _id_twice,
+    "yaml: module": _yaml("network: !!python/module:payload"),
+    "bare pickle as .pt": _weights("model.pt", bare_pickle),
+    "bare pickle as .ts": _weights("model.ts", bare_pickle),
+    "pickle of torch as .ts": _weights("model.ts", torch_archive),
+    "TorchScript in disguise": _weights("model.pt", _script_in_disguise),
+    "link: folder of weights": _link("models"),
+    "link: metadata": _link("configs/metadata.json"),
+    "link: device": _device,
 }
 """Each has to be refused."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
@@ -35,8 +36,9 @@ def volume_explanation(
     bundle: str = "Test bundle",
     scan: str = "scan.nii.gz",
     shape: tuple[int, ...] = SHAPE,
+    turned: tuple[float, float, float] | None = None,
 ) -> Explanation:
-    """A bright block that speaks for the class, a darker one against it."""
+    """A bright block that speaks for the class, a darker one against it; ``turned`` by degrees about x, y and z."""
     rng = np.random.default_rng(0)
     labels = np.ones(shape, np.int32)
     labels[12:, :8, :] = 2
@@ -47,6 +49,8 @@ def volume_explanation(
         weights, errors = np.resize(weights, len(region_names)), np.resize(errors, len(region_names))
     regions = Regions(labels, names=None if region_names is None else tuple(region_names))
     affine = np.diag([-0.9, -0.9, 1.4, 1.0])
+    if turned is not None:
+        affine[:3, :3] = Rotation.from_euler("xyz", turned, degrees=True).as_matrix() @ affine[:3, :3]
     affine[:3, 3] = (12.0, 33.0, -50.0)
     fused = Attribution("fused", regions.paint(weights), regions.paint(errors), weights, errors, 64, 4, 0.4, "layer2")
     lime = Attribution("lime", regions.paint(weights * 0.9), regions.paint(errors), weights, errors, 64, 0, 0.4)

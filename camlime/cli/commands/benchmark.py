@@ -23,7 +23,7 @@ def benchmark(
     ctx: typer.Context,
     bundle: options.BundleName,
     cases: Annotated[Path, typer.Option("--cases", metavar="CSV", help="Table with case, patient, image; mask, ...")],
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
+    output: options.OutputFolder,
     methods: Annotated[
         str, typer.Option("--methods", metavar="A,B,...", help="Names or groups: ours, peers, controls, wrong.")
     ] = "ours,peers,controls",
@@ -36,18 +36,12 @@ def benchmark(
         float,
         typer.Option("--jitter-mm", min=0, metavar="MM", help="Move each point, so that the centre does not win."),
     ] = 0.0,
-    n_regions: Annotated[
-        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
-    ] = None,
+    n_regions: options.NRegions = None,
     segmentations: Annotated[
         int, typer.Option("--segmentations", min=1, metavar="N", help="Supervoxel grids to average over.")
     ] = 1,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
-    ] = None,
-    target_layer: Annotated[
-        str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
-    ] = None,
+    baseline: options.Baseline = None,
+    target_layer: options.TargetLayer = None,
     reference: Annotated[
         str, typer.Option("--reference", metavar="NAME", help="The method that the others are tested against.")
     ] = "fused",
@@ -72,7 +66,8 @@ def benchmark(
     from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
 
-    select_device(device)
+    if scheduler is None:
+        select_device(device)
     cohort = read_cohort(cases)
     names, left_out = chosen(_listed(methods))
     for name, why in left_out.items():
@@ -101,10 +96,12 @@ def benchmark(
         margin=margin,
         left_out=left_out,
         on_step=_ignored if quiet else _said,
+        on_note=_ignored if quiet else _noted,
     )
     printer = stdout()
     for one in summary["cohort"]["skipped"]:
-        stderr().line(("skipped: ", "yellow"), (f"{one['method']} in {one['cases']} case(s): {one['why']}", ""))
+        budget = f" at {one['budget']} passes" if one["budget"] else ""
+        stderr().line(("skipped: ", "yellow"), (f"{one['method']}{budget} in {one['cases']} case(s): {one['why']}", ""))
     printer.exactly(*[output / name for name in ("index.html", "summary.json", "results.csv", "comparisons.csv")])
     failed = summary["cohort"]["failed"]
     if failed:
@@ -122,7 +119,13 @@ def _said(step: Step) -> None:
         stderr().line((f"{step.done} of {step.total}  {step.case}", ""), (note, "dim"))
 
 
-def _ignored(step: Step) -> None:
+def _noted(text: str) -> None:
+    from camlime.cli.console import stderr
+
+    stderr().line(("note: ", "yellow"), (text, ""))
+
+
+def _ignored(said: object) -> None:
     """Say nothing."""
 
 

@@ -21,6 +21,8 @@ def classify(
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    guidance: options.Guidance = None,
+    guidance_label: options.GuidanceLabel = None,
     plane: options.Plane = None,
     slices: options.SlicePart = None,
     slice_: Annotated[
@@ -40,15 +42,20 @@ def classify(
     from camlime.bundle import Bundle
     from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
+    from camlime.errors import RequestError
     from camlime.scan import Scan
 
     select_device(device)
     read = Scan.read(scan, series=series)
     loaded = Bundle.load(bundle, trust_code=trust_code)
     if slicing.needed(loaded, read) or loaded.explain_settings.slices:
+        if guidance is not None:
+            raise RequestError("guidance marks something in one image, not in slices of a volume")
         classify_and_print(read, loaded, slicing, device, as_json=as_json)
         return
-    prediction = pipeline.classify(read, loaded, point=place.in_ras(read), device=device)
+    prediction = pipeline.classify(
+        read, loaded, point=place.in_ras(read), guidance=guidance, guidance_label=guidance_label, device=device
+    )
     if as_json:
         answer = {
             "class": prediction.class_name,

@@ -18,17 +18,16 @@ def explain(
     ctx: typer.Context,
     scan: options.ScanPath,
     bundle: options.BundleName,
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
-    methods: Annotated[
-        str | None,
-        typer.Option("--methods", metavar="A,B,...", help="Which, by commas; the bundle's own choice if left out."),
-    ] = None,
+    output: options.OutputFolder,
+    methods: options.Methods = None,
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="The class to explain; the predicted one if left out.")
     ] = None,
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    guidance: options.Guidance = None,
+    guidance_label: options.GuidanceLabel = None,
     regions: Annotated[
         Path | None,
         typer.Option("--regions", metavar="LABELMAP", help="Anatomy to speak of; supervoxels if left out."),
@@ -41,9 +40,7 @@ def explain(
         int | None,
         typer.Option("--subdivide", min=2, metavar="N", help="Cut the structures of --regions into N parts in all."),
     ] = None,
-    n_regions: Annotated[
-        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
-    ] = None,
+    n_regions: options.NRegions = None,
     segmentations: Annotated[
         int | None, typer.Option("--segmentations", min=1, metavar="N", help="Supervoxel grids to average over.")
     ] = None,
@@ -51,12 +48,8 @@ def explain(
     lime_mode: Annotated[
         options.LimeMode, typer.Option("--lime-mode", help="stock: as the lime package does it.")
     ] = options.LimeMode.default,
-    target_layer: Annotated[
-        str | None, typer.Option("--target-layer", metavar="NAME", help="Layer for CAM; see camlime layers.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="NAME", help="What removed regions are replaced by.")
-    ] = None,
+    target_layer: options.TargetLayer = None,
+    baseline: options.Baseline = None,
     window_mm: Annotated[
         float | None,
         typer.Option("--window-mm", metavar="MM", help="Occlusion: slide a cube of this edge; regions if left out."),
@@ -76,9 +69,7 @@ def explain(
     series: options.Series = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass; measured if left out.")
-    ] = None,
+    batch_size: options.BatchSize = None,
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision.")] = False,
     native_grid: Annotated[
         bool, typer.Option("--native-grid", help="Write the maps on the scan's own grid as well.")
@@ -124,6 +115,8 @@ def explain(
             settings={
                 "methods": None if methods is None else [name.strip() for name in methods.split(",")],
                 "class_name": class_name,
+                "guidance": guidance,
+                "guidance_label": guidance_label,
                 "regions": regions,
                 "region_names": region_names,
                 "subdivide": subdivide,

@@ -25,6 +25,8 @@ def layers(
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    guidance: options.Guidance = None,
+    guidance_label: options.GuidanceLabel = None,
     series: options.Series = None,
     trust_code: options.TrustCode = False,
     debug: options.Debug = False,
@@ -33,10 +35,13 @@ def layers(
     place = Place(point, point_lps, center_voxel)
     if scan is None and place != Place():
         raise typer.BadParameter("a point needs a scan")
+    if scan is None and guidance is not None:
+        raise typer.BadParameter("--guidance needs a scan that it lies on")
     if scan is not None:
         check_scan(scan)
     from camlime.bundle import Bundle
     from camlime.classifier import Classifier
+    from camlime.guidance import guided
     from camlime.methods.layers import candidate_layers, choose_layer, find_layer
     from camlime.pipeline import focus
     from camlime.scan import Scan
@@ -46,6 +51,7 @@ def layers(
         image = _blank_input(loaded)
     else:
         read = Scan.read(scan, series=series)
+        read = guided(read, loaded, guidance, guidance_label)
         image = loaded.prepare(focus(read, loaded, place.in_ras(read))).image
     classifier = Classifier(
         loaded.network,

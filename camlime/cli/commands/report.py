@@ -26,7 +26,7 @@ def report(
     identified: options.Identified = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write an explanation as one HTML page that opens from disk without a network."""
+    """Write an explanation, of one image or of slices, as one HTML page that opens from disk without a network."""
     if scan is not None:
         check_scan(scan)
     if output is not None:
@@ -37,8 +37,9 @@ def report(
     with stderr().busy("writing the page"):
         from camlime.saving import load_explanation
         from camlime.scan import Scan
+        from camlime.slices.loading import holds_slices, load_slices
 
-        found = load_explanation(explanation)
+        found = load_slices(explanation) if holds_slices(explanation) else load_explanation(explanation)
         uid = found.provenance.get("scan", {}).get("series_uid")
         read = None if scan is None else Scan.read(scan, series=uid or None)
     path = write_page(found, output or explanation, scan=read, identified=identified)

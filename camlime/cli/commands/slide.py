@@ -30,7 +30,7 @@ def slide(
     ctx: typer.Context,
     slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A TIFF, an OME-TIFF or a whole slide.")],
     bundle: options.BundleName,
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")],
+    output: options.OutputFolder,
     class_name: Annotated[
         str | None,
         typer.Option("--class", metavar="NAME", help="The class to show and to explain; else the commonest one."),
@@ -55,13 +55,8 @@ def slide(
     tissue: Annotated[
         float, typer.Option("--tissue", min=0, max=1, metavar="SHARE", help="Least share of a tile that is tissue.")
     ] = 0.25,
-    methods: Annotated[
-        str | None,
-        typer.Option("--methods", metavar="A,B,...", help="Which, by commas; the bundle's own choice if left out."),
-    ] = None,
-    n_regions: Annotated[
-        int | None, typer.Option("--n-regions", min=2, metavar="N", help="About how many supervoxels.")
-    ] = None,
+    methods: options.Methods = None,
+    n_regions: options.NRegions = None,
     budget: options.Budget = None,
     evidence_budget: Annotated[
         int | None,
@@ -69,9 +64,7 @@ def slide(
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass; measured if left out.")
-    ] = None,
+    batch_size: options.BatchSize = None,
     trust_code: options.TrustCode = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

@@ -28,6 +28,8 @@ def what_if(
     point: options.Point = None,
     point_lps: options.PointLps = None,
     center_voxel: options.CenterVoxel = None,
+    guidance: options.Guidance = None,
+    guidance_label: options.GuidanceLabel = None,
     series: options.Series = None,
     device: options.Device = "auto",
     trust_code: options.TrustCode = False,
@@ -49,6 +51,8 @@ def what_if(
         mask=mask,
         label=int(label) if label is not None and label.isdecimal() else label,
         point=place.in_ras(read),
+        guidance=guidance,
+        guidance_label=guidance_label,
         device=device,
         trust_code=trust_code,
     )

@@ -60,6 +60,21 @@ def keep_laterality(dataset: Any, header: Any) -> None:
         dataset.Laterality = header.get("Laterality")
 
 
+_IDENTITY = (
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+)
+
+
+def keep_identity_statements(dataset: Any, header: Any) -> None:
+    """Say of an object what its source says: whether identity was removed, how, and whether dates were changed."""
+    for keyword in _IDENTITY:
+        if keyword in header and keyword not in dataset:
+            dataset[keyword] = header[keyword]
+
+
 def name_scheme(dataset: Any) -> None:
     """Say in a dataset whose codes the private ones are (PS3.3 C.12.1.1.7)."""
     from pydicom.dataset import Dataset

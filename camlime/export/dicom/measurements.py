@@ -13,7 +13,7 @@ from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.parametric_map import slices_in_view
 from camlime.export.dicom.segmentation import SegmentedLevels
 from camlime.export.dicom.source import Source
-from camlime.overview.words import verdict_in_words
+from camlime.overview.words import clean, evidence_in_words, method_title, verdict_in_words
 from camlime.scan.geometry import LPS_RAS
 from camlime.version import __version__
 
@@ -39,7 +39,13 @@ class MeasurementReport:
         self._source = source
         self._found = found
         self._segmentation = segmentation
-        self._algorithm = self._hd.sr.AlgorithmIdentification(name=MODEL_NAME, version=__version__)
+        self._seen = source.headers[slices_in_view(explanation, source)]
+        identification = self._hd.sr.AlgorithmIdentification
+        self._algorithm = identification(name=MODEL_NAME, version=__version__)
+        bundle = explanation.provenance.get("bundle") or {}
+        self._model = identification(
+            name=fit(bundle.get("name") or "unnamed model", 64), version=fit(bundle.get("version") or "unknown", 64)
+        )
 
     def dataset(self, *, series_number: int) -> Any:
         """A highdicom ``Comprehensive3DSR``."""
@@ -59,7 +65,7 @@ class MeasurementReport:
             imaging_measurements=[self._prediction(), *self._levels(), *self._regions()],
             title=codes.DCM.ImagingMeasurementReport,
         )
-        evidence = list(self._source.headers[slices_in_view(self._explanation, self._source)])
+        evidence = list(self._seen)
         if self._segmentation is not None:
             evidence.append(self._segmentation)
         dataset = sr.Comprehensive3DSR(
@@ -70,7 +76,7 @@ class MeasurementReport:
             sop_instance_uid=self._hd.UID(),
             instance_number=1,
             manufacturer=MAKER,
-            is_complete=True,
+            is_complete=self._explanation.complete,
             is_final=False,
             is_verified=False,
             series_description=fit(f"camlime prediction and evidence for {self._explanation.explained_class}", 64),
@@ -81,7 +87,7 @@ class MeasurementReport:
         return dataset
 
     def _prediction(self) -> Any:
-        """Which class, how probable each is, whether the evidence holds and the methods agree."""
+        """Which class, how probable each is, whether the evidence holds and the methods agree; of which images."""
         from pydicom.sr.codedict import codes
 
         sr, prediction = self._hd.sr, self._explanation.prediction
@@ -98,10 +104,11 @@ class MeasurementReport:
             badge = self._explanation.agreement.badge
             name = private("methods_agree", "Agreement of CAM and masked images")
             said.append((name, private(badge.lower().replace("cam ", "")[:16], badge)))
-        return sr.MeasurementsAndQualitativeEvaluations(
+        group = sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=self._hd.UID(), identifier="Prediction"),
             finding_type=private("prediction", "Prediction of a classifier"),
-            algorithm_id=self._algorithm,
+            algorithm_id=self._model,
+            source_images=[sr.SourceImageForMeasurementGroup.from_source_image(image) for image in self._seen],
             qualitative_evaluations=[sr.QualitativeEvaluation(name=name, value=value) for name, value in said],
             measurements=[
                 sr.Measurement(
@@ -112,6 +119,24 @@ class MeasurementReport:
                 for i, name in enumerate(names)
             ],
         )
+        group[0].ContentSequence.extend(
+            sr.TextContentItem(name=codes.DCM.Comment, value=text, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+            for text in self._comments()
+        )
+        return group
+
+    def _comments(self) -> list[str]:
+        """What a reader should know before anything else, in sentences."""
+        explanation = self._explanation
+        stopped = (
+            () if explanation.complete else ("The work was stopped on the way: a method or its evidence is missing.",)
+        )
+        judged = [
+            f"{method_title(method)}: {sentence}"
+            for method, evidence in explanation.evidence.items()
+            for sentence in evidence_in_words(evidence)
+        ]
+        return ["For research, not for diagnosis.", *stopped, *map(clean, explanation.warnings), *judged]
 
     def _levels(self) -> list[Any]:
         """Each level that has voxels on the scan's grid, with its volume there."""

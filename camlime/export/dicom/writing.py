@@ -10,6 +10,7 @@ from typing import Any
 from camlime.errors import OutputError, RequestError, ScanError
 from camlime.explanation import Explanation
 from camlime.export.dicom.capture import secondary_capture
+from camlime.export.dicom.codes import keep_identity_statements
 from camlime.export.dicom.measurements import MeasurementReport
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.parametric_map import float_maps, parametric_map
@@ -61,6 +62,7 @@ def export_dicom(explanation: Explanation, source: str | Path, folder: str | Pat
                 "ignore", module=r"(highdicom|pydicom)\b", category=UserWarning
             )  # on the source's names
             for name, dataset in _objects(explanation, series):
+                keep_identity_statements(dataset, series.headers[0])
                 dataset.save_as(stage / f"{name}.dcm", enforce_file_format=True)
                 names.append(f"{name}.dcm")
     except OutputError as error:

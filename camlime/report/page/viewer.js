@@ -4,6 +4,7 @@ const told = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const canvas = $("canvas");
 const ZERO_TO_MAX_TRANSPARENT_BELOW_MIN = 1;
+const OBLIQUE = true; // by the scan's whole affine: NiiVue's own choice, for slices along voxel axes, leaves rotations out
 const NS = "http://www.w3.org/2000/svg";
 
 function file(key) {
@@ -130,14 +131,14 @@ class View {
   }
 
   go(point) {
-    this.nv.scene.crosshairPos = this.nv.mm2frac(point);
+    this.nv.scene.crosshairPos = this.nv.mm2frac(point, 0, OBLIQUE);
     this.nv.createOnLocationChange();
     this.nv.drawScene();
     this.where();
   }
 
   at() {
-    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos);
+    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos, 0, OBLIQUE);
     return [mm[0], mm[1], mm[2]];
   }
 
@@ -157,7 +158,7 @@ class View {
     const region = this.value(this.regions, point);
     const row = region ? this.rows.find((button) => Number(button.dataset.id) === region) : null;
     for (const button of this.rows) button.closest("tr").classList.toggle("here", button === row);
-    $("region").textContent = region ? (row ? row.textContent : "Region " + region) : "outside what the network saw";
+    $("region").textContent = region ? (row ? row.textContent : told.place + " " + region) : "outside what the network saw";
   }
 
   said(point) {

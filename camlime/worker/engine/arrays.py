@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from camlime.errors import OutputError, RegionsError, ScanError
 from camlime.scan import Scan
+from camlime.staging import whole_file
 
 
 class ArrayFolder:
@@ -44,17 +44,13 @@ class ArrayFolder:
         values = np.ascontiguousarray(array.astype(np.uint8) if array.dtype == bool else array)
         values = values.astype(values.dtype.newbyteorder("<"), copy=False)
         path = self.path / f"{name}.npy"
-        temporary = self.path / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
         try:
-            with temporary.open("wb") as file:
+            with whole_file(path) as aside, aside.open("wb") as file:
                 np.save(file, values, allow_pickle=False)
-            temporary.replace(path)
         except OSError as error:
             raise OutputError(
                 f"cannot write {path}: {error.strerror or error}", hint="is there space left, and may it be written to?"
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
         return {"file": str(path), "shape": list(values.shape), "dtype": values.dtype.name}
 
     def remove(self, written: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from monai.transforms import GaussianSmooth
 
-from .report import write
+from camlime.training.results import write_part
 
 
 def study(bundle_root: str | Path, test, validation, series_dir: str | Path, docs_dir: str | Path) -> None:
@@ -35,10 +35,10 @@ def study(bundle_root: str | Path, test, validation, series_dir: str | Path, doc
 
     parts = {"validation": _images(validation), "test": _images(test)}
     path = Path(docs_dir) / "domain.json"
-    write(path, "quantile", domain.quantile)
-    write(path, "threshold", domain.threshold)
-    write(path, "flagged_share", {name: flagged(images) for name, images in parts.items()})
-    write(
+    write_part(path, "quantile", domain.quantile)
+    write_part(path, "threshold", domain.threshold)
+    write_part(path, "flagged_share", {name: flagged(images) for name, images in parts.items()})
+    write_part(
         path,
         "flagged_share_of_changed_test",
         {name: flagged(change(parts["test"])) for name, change in CHANGES.items()},
@@ -55,7 +55,7 @@ def study(bundle_root: str | Path, test, validation, series_dir: str | Path, doc
                 "scores": [round(answer.score, 1) if answer.score is not None else None for answer in found.answers],
                 "warnings": list(found.warnings),
             }
-    write(path, "series", series)
+    write_part(path, "series", series)
 
 
 def _images(loader) -> torch.Tensor:

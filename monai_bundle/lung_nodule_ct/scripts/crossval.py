@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +13,9 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+
+from camlime.training.results import write_json
+from camlime.training.weights import save_weights
 
 from .augment import Augment
 from .probes import PROBES, probe
@@ -77,11 +79,8 @@ def train(plan: Plan, output_dir: str | Path, model_path: str | Path, workers: i
         pd.DataFrame(rows).to_csv(output / f"{name}.csv", index=False, float_format="%.4f")
 
     slope, intercept = calibrate(table)
-    text = json.dumps({"slope": slope, "intercept": intercept, "from": "out_of_fold.csv"}, indent=4)
-    (output / "calibration.json").write_text(text + "\n")
-    shipped = narrow(plan.network, shipped_state, slope, intercept)
-    Path(model_path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: value.contiguous() for name, value in shipped.state_dict().items()}, model_path)
+    write_json(output / "calibration.json", {"slope": slope, "intercept": intercept, "from": "out_of_fold.csv"})
+    save_weights(narrow(plan.network, shipped_state, slope, intercept), model_path)
 
 
 def calibrate(table: pd.DataFrame) -> tuple[float, float]:

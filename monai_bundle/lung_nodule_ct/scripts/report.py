@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import torch
+from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+
+from camlime.training.plots import DPI, plot_calibration
+from camlime.training.results import write_part
 
 from .augment import Augment
 from .data import SCORES, read_cases
@@ -20,9 +20,6 @@ from .probes import PROBES
 from .statistics import auc, bootstrap, calibration
 from .study import Study
 from .training import log_odds, predict
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 
 BASELINES = {
     "diameter": "diameter_mm",
@@ -61,7 +58,7 @@ def evaluate_folds(dataset_dir: str | Path, docs_dir: str | Path) -> None:
         "extent_z_within_box_auc": auc(target, np.minimum(cases["extent_z_mm"].to_numpy(), FULL_MM)),
         "probes": {name: _probe_row(table, name, long) for name in PROBES},
     }
-    _write(docs / "results.json", "out_of_fold", results)
+    write_part(docs / "results.json", "out_of_fold", results)
     odds = scores["network"]
     probability = LogisticRegression(C=np.inf).fit(odds[:, None], target).predict_proba(odds[:, None])[:, 1]
     plot_roc(docs / "roc_out_of_fold.png", target, scores, f"Out of fold, {len(target)} nodules")
@@ -88,15 +85,12 @@ def evaluate_test(study: Study, network: nn.Module, augment: Augment, docs_dir: 
         "calibration": calibration(target, probability),
         "centre_blob": centre_blob(study, augment),
     }
-    _write(docs / "results.json", "test", results)
+    write_part(docs / "results.json", "test", results)
     plot_roc(docs / "roc_test.png", target, scores, f"Test part, {len(target)} nodules")
-    plot_calibration(docs / "calibration.png", results["calibration"])
-
-
-def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
-    """The network with the shipped weights, in eval mode."""
-    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return network.eval()
+    honest = results["calibration"]
+    title = f"Test part, Brier {honest['brier']:.3f}, ECE {honest['ece']:.3f}"
+    shown = {"x": "probability of malignant", "y": "share of malignant"}
+    plot_calibration(docs / "calibration.png", honest["bins"], title, **shown)
 
 
 def _reader_model(cases: pd.DataFrame, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -129,27 +123,10 @@ def _probe_row(table: pd.DataFrame, name: str, long: np.ndarray) -> dict[str, fl
     }
 
 
-def _write(path: Path, key: str, value: dict) -> None:
-    """Replace one part of a JSON file, numbers rounded to 4 digits."""
-
-    def rounded(item):
-        if isinstance(item, dict):
-            return {name: rounded(entry) for name, entry in item.items()}
-        if isinstance(item, list):
-            return [rounded(entry) for entry in item]
-        return round(item, 4) if isinstance(item, float) else item
-
-    results = json.loads(path.read_text()) if path.exists() else {}
-    results[key] = rounded(value)
-    text = json.dumps(results, indent=4)
-    # Intervals and bins stay on one line each.
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
-    path.write_text(text + "\n")
-
-
 def plot_roc(path: Path, target: np.ndarray, scores: dict[str, np.ndarray], title: str) -> None:
     """ROC curves of the network, of diameter alone and of the crop's length in z alone."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
     names = {"network": "network", "diameter": "diameter alone", "extent_z": "z extent of the crop alone"}
     for name, label in names.items():
         order = np.argsort(-scores[name], kind="stable")
@@ -159,33 +136,13 @@ def plot_roc(path: Path, target: np.ndarray, scores: dict[str, np.ndarray], titl
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
     axes.legend(loc="lower right", fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def plot_calibration(path: Path, result: dict) -> None:
-    """Share of malignant nodules against the mean probability, in bins of equal count."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
-    probability, share, count = np.array(result["bins"]).T
-    error = 1.96 * np.sqrt(np.maximum(share * (1 - share), 1 / count) / count)
-    axes.errorbar(probability, share, error, fmt="o-", capsize=2)
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-    title = f"Test part, Brier {result['brier']:.3f}, ECE {result['ece']:.3f}"
-    axes.set(
-        xlabel="probability of malignant",
-        ylabel="share of malignant",
-        title=title,
-        xlim=(-0.02, 1.02),
-        ylim=(-0.02, 1.02),
-    )
-    axes.set_aspect("equal")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.savefig(path, dpi=DPI)
 
 
 def plot_by_size(path: Path, target: np.ndarray, probability: np.ndarray, diameter: np.ndarray) -> None:
     """Out-of-fold probability against diameter: what the network adds is the spread at equal size."""
-    figure, axes = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axes = figure.subplots()
     for value, name, colour in ((0, "benign", "tab:blue"), (1, "malignant", "tab:red")):
         inside = target == value
         axes.scatter(diameter[inside], probability[inside], s=8, alpha=0.6, color=colour, label=name, linewidths=0)
@@ -193,5 +150,4 @@ def plot_by_size(path: Path, target: np.ndarray, probability: np.ndarray, diamet
     axes.set_xticks([4, 6, 8, 12, 20, 30], labels=["4", "6", "8", "12", "20", "30"])
     axes.minorticks_off()
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.savefig(path, dpi=DPI)

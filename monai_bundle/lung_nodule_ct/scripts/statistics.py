@@ -8,6 +8,8 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
+from camlime.training.statistics import interval, reliability, resamples
+
 
 def auc(target: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve by ranks (Mann-Whitney), ties counted half."""
@@ -61,12 +63,8 @@ def bootstrap(
             return auc(target[index], score[index])
         return stratified_auc(target[index], score[index], stratum[index])
 
-    rng = np.random.default_rng(seed)
-    names, inverse = np.unique(patient, return_inverse=True)
-    members = [np.flatnonzero(inverse == i) for i in range(len(names))]
     drawn = {name: np.empty(draws) for name in scores}
-    for i in range(draws):
-        index = np.concatenate([members[j] for j in rng.integers(len(names), size=len(names))])
+    for i, index in enumerate(resamples(patient, draws=draws, seed=seed)):
         for name, score in scores.items():
             drawn[name][i] = area(index, score)
     everyone, result = np.arange(len(target)), {}
@@ -81,28 +79,21 @@ def bootstrap(
     return result
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """2.5th and 97.5th percentile."""
-    return [float(x) for x in np.percentile(values, [2.5, 97.5])]
-
-
 def calibration(target: np.ndarray, probability: np.ndarray, bins: int = 8) -> dict[str, float | list]:
     """How honest probabilities are.
 
     Returns:
-        ``brier`` (0.25 is a coin); ``ece``, the mean distance between the mean probability and the share of malignant
-        over bins of equal count; ``slope`` and ``intercept`` of a logistic regression on the log-odds (1 and 0 if
-        calibrated); ``bins``: mean probability, share of malignant, count.
+        ``brier`` (0.25 is a coin); ``ece`` and ``bins`` of malignant, see ``camlime.training.statistics.Reliability``;
+        ``slope`` and ``intercept`` of a logistic regression on the log-odds (1 and 0 if calibrated).
     """
     clipped = np.clip(probability, 1e-6, 1 - 1e-6)
     odds = np.log(clipped / (1 - clipped))
     model = LogisticRegression(C=np.inf).fit(odds[:, None], target)
-    groups = np.array_split(np.argsort(probability), bins)
-    rows = [[float(probability[g].mean()), float(target[g].mean()), len(g)] for g in groups]
+    honest = reliability(probability, target, bins)
     return {
         "brier": float(np.mean((probability - target) ** 2)),
-        "ece": float(np.average([abs(p - q) for p, q, _ in rows], weights=[n for _, _, n in rows])),
+        "ece": honest["ece"],
         "slope": float(model.coef_[0, 0]),
         "intercept": float(model.intercept_[0]),
-        "bins": rows,
+        "bins": honest["bins"],
     }

@@ -38,8 +38,9 @@ def changed(config: dict | list, changes: Mapping) -> dict | list:
 
 
 def make_plan(bundle_root: str | Path, dataset_dir: str | Path, changes: Mapping, seed: int) -> Plan:
-    """What ``configs/train.json`` plans, but for the changes and the seed."""
-    config = json.loads((Path(bundle_root) / "configs" / "train.json").read_text())
+    """What ``configs/train.json``, laid over ``configs/inference.json``, plans, but for the changes and the seed."""
+    configs = Path(bundle_root) / "configs"
+    config = ConfigParser.load_config_files([configs / "inference.json", configs / "train.json"])
     places = {"bundle_root": str(bundle_root), "dataset_dir": str(dataset_dir), "seed": seed}
     return ConfigParser({**changed(config, changes), **places}).get_parsed_content("plan")
 
