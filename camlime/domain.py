@@ -26,10 +26,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from camlime.archives import hash_file
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.bundle.slice_settings import DomainSettings
-from camlime.bundle.weights import hash_file
 from camlime.classifier import Classifier
 from camlime.errors import BundleError
 

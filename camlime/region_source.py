@@ -81,21 +81,41 @@ def labels_from_file(
     Raises:
         RegionsError: the file cannot be read, is no label map, or lies on another grid.
     """
-    try:
-        labels, affine, names = load_label_map(path)
-    except ScanError as error:
-        raise RegionsError(f"the label map cannot be read: {error.message}", hint=error.hint) from error
+    labels, affine, names = _read(path)
     on_scan = same_lattice(labels.shape, affine, scan.shape, scan.affine)
     on_input = same_lattice(labels.shape, affine, model_input.spatial_shape, model_input.affine)
     if not on_scan and not on_input:
-        raise RegionsError(
-            f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, "
-            f"the scan {_grid(scan.shape, scan.affine)}",
-            hint="resample it onto the scan (in 3D Slicer: export it to a label map, with the scan as reference)",
-        )
+        raise _elsewhere(path, labels, affine, scan)
     if on_scan:
         return on_whole_grid(labels, affine, scan), scan.affine, names
     return labels, affine, names
+
+
+def labels_on_scan(path: str | Path, scan: Scan) -> tuple[NDArray[np.int32], dict[int, str]]:
+    """Labels of a file on the whole scan's grid, and their names; as :func:`labels_from_file`, but on no other grid.
+
+    Raises:
+        RegionsError: the file cannot be read, is no label map, or lies on another grid.
+    """
+    labels, affine, names = _read(path)
+    if not same_lattice(labels.shape, affine, scan.shape, scan.affine):
+        raise _elsewhere(path, labels, affine, scan)
+    return on_whole_grid(labels, affine, scan), names
+
+
+def _read(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64], dict[int, str]]:
+    try:
+        return load_label_map(path)
+    except ScanError as error:
+        raise RegionsError(f"the label map cannot be read: {error.message}", hint=error.hint) from error
+
+
+def _elsewhere(path: str | Path, labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> RegionsError:
+    return RegionsError(
+        f"{path} lies on another voxel grid than the scan: {_grid(labels.shape, affine)}, "
+        f"the scan {_grid(scan.shape, scan.affine)}",
+        hint="resample it onto the scan (in 3D Slicer: export it to a label map, with the scan as reference)",
+    )
 
 
 def on_whole_grid(labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.int32]:

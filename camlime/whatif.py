@@ -133,7 +133,6 @@ def what_if(
     model_input, classifier = prepared.input, prepared.classifier
     part, name = marked(mask, label, read_scan, model_input)
     images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
-    classifier = classifier_of(read_bundle, device=device)
     logits = classifier.logits(images)
     odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
     predictions = [prediction_from(classifier, row) for row in logits]

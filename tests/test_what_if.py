@@ -16,6 +16,7 @@ import camlime
 from camlime.errors import RegionsError, RequestError
 from camlime.masking import make_baseline
 from camlime.phantom import blob
+from camlime.pipeline import Prepared, classifier_of
 from camlime.scan import Scan, save_volume
 
 SHAPE = (16, 14, 12)
@@ -140,3 +141,15 @@ def test_the_baselines_that_a_bundle_scores_with_are_asked_about(scan: Scan, tmp
     with torch.no_grad():
         by_hand = torch.softmax(bundle.network(image[None]), dim=1)[0, 1]
     assert result.answers[6].prediction.probabilities["bright"] == pytest.approx(float(by_hand), abs=1e-5)
+
+
+def test_the_model_that_was_made_before_is_the_one_that_is_asked(
+    scan: Scan, bundle: camlime.Bundle, ball: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be on another device than the one that would be chosen now."""
+    ready = Prepared(bundle.prepare(scan), classifier_of(bundle, device="cpu"))
+    expected = camlime.what_if(scan, bundle, mask=ball)
+    monkeypatch.setattr("camlime.whatif.classifier_of", lambda *_, **__: pytest.fail("another model was made"))
+    before = ready.classifier.passes.forward
+    assert camlime.what_if(scan, bundle, mask=ball, prepared=ready).as_dict() == expected.as_dict()
+    assert ready.classifier.passes.forward > before

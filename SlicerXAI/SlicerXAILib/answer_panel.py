@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from SlicerXAILib import slice_words
 from SlicerXAILib.controls import embolden, fill_selector, fill_table, set_bar
 from SlicerXAILib.scene_nodes import SceneExplanation
-from SlicerXAILib.words import badge, percent
+from SlicerXAILib.words import badge, flag_words, percent
 
 _BADGE_COLOURS = {True: "#1b7f4d", False: "#b3261e", None: "#6b6b6b"}
 
@@ -29,7 +30,15 @@ class AnswerPanel:
         self._explanation: SceneExplanation | None = None
         ui.chartButton.connect("clicked()", self._chart)
         ui.strongestButton.connect("clicked()", self._strongest)
+        ui.predictionTable.connect("cellClicked(int,int)", self._go)
         self.show(None)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Show an event ``prediction``, before there is a map."""
+        if event["prediction"] is not None:
+            self.predict(event["prediction"], event["explained_class"])
+        else:
+            self._list_slices(slice_words.kept(event["slices"], ""))
 
     def predict(self, prediction: Mapping[str, Any], explained_class: str) -> None:
         """Show a prediction before there is a map."""
@@ -47,7 +56,9 @@ class AnswerPanel:
         """Show what an explanation says; an empty page for none."""
         self._explanation = explanation
         summary = {} if explanation is None else explanation.summary
-        if summary:
+        if summary.get("slices"):
+            self._list_slices(summary["slices"])
+        elif summary:
             self.predict(summary["prediction"], summary["explained_class"])
         elif explanation is None:
             fill_table(self._ui.predictionTable, [], [])
@@ -56,6 +67,23 @@ class AnswerPanel:
         self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
         self._ui.chartButton.enabled = explanation is not None and explanation.chart() is not None
         self._ui.strongestButton.enabled = bool(summary)
+
+    def _list_slices(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """One row a slice; a flagged one has no class, and says why."""
+        cells = []
+        for row in rows:
+            probability = "" if row["probability"] is None else percent(row["probability"])
+            name = flag_words(row["flag"]) if row["class"] is None else row["class"]
+            cells.append([str(row["index"]), name, probability, row["verdict"]])
+        headers = [_("Slice"), _("Class"), _("Probability"), _("Map")]
+        fill_table(self._ui.predictionTable, headers, cells, numbers=[0, 2])
+
+    def _go(self, row: int, column: int) -> None:
+        """A click on a slice goes there."""
+        shown = self._explanation
+        slices = shown.summary.get("slices") if shown is not None and shown.alive else None
+        if shown is not None and slices and row < len(slices):
+            shown.jump_to(slices[row]["centre_ras"])
 
     def _verdict(self, summary: Mapping[str, Any]) -> None:
         ui = self._ui
@@ -67,7 +95,7 @@ class AnswerPanel:
         ui.badgeLabel.styleSheet = f"background-color: {colour}; color: white; padding: 3px; font-weight: bold;"
         agreement = summary.get("agreement")
         ui.agreementLabel.text = "" if not agreement else agreement["badge"]
-        words = [] if not summary else [_explained(supported)]
+        words = [] if not summary else [_explained(supported, several=bool(summary.get("slices")))]
         words += _sentences(evidence) + ([] if not agreement else [agreement["in_words"]])
         ui.verdictLabel.text = " ".join(words)
 
@@ -93,9 +121,11 @@ def _sentences(evidence: Mapping[str, Any] | None) -> list[str]:
     return [words] if isinstance(words, str) else list(words)
 
 
-def _explained(supported: bool | None) -> str:
+def _explained(supported: bool | None, *, several: bool) -> str:
     if supported is None:
         return _("Whether the model uses what this map shows was not tested.")
+    if several and not supported:
+        return _("In some slices the model does not use what the map shows: do not rely on it there.")
     if supported:
         return _("The model uses what this map shows.")
     return _("The model does not use what this map shows: do not rely on it, however plausible it looks.")

@@ -40,6 +40,15 @@ class Background:
             else:
                 job.done(job.value)
 
+    def give_way(self, seconds: float) -> None:
+        """Let threads run, for so many seconds at most; returns at once where there is none.
+
+        Slicer's own thread holds Python's lock while it draws and waits for the mouse, so that other threads come to
+        their turn only while a timer's Python code runs, and hardly if that returns at once.
+        """
+        if self._jobs:
+            self._jobs[0].thread.join(seconds)
+
     def forget(self) -> None:
         """Call nobody back any more; threads that run end by themselves."""
         self._jobs.clear()

@@ -11,9 +11,24 @@ from slicer.i18n import tr as _
 from SlicerXAILib.bundles import BundleInfo
 from SlicerXAILib.inputs import Plane
 from SlicerXAILib.problems import InputError
-from SlicerXAILib.views import is_inside, markup_point, shown_slice
+from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice
 
 MOST_SLICES = 50
+
+
+@dataclass(frozen=True)
+class SliceRange:
+    """Slices of a volume, for bundles that look at pictures.
+
+    Args:
+        axis: the voxel axis (0 i, 1 j, 2 k) along which they are counted.
+        first: number of the first on this axis.
+        last: of the last.
+    """
+
+    axis: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,8 @@ class Case:
         volume: the volume node.
         bundle: what is asked.
         point: RAS mm in the volume's own frame, where the bundle looks at one place.
-        planes: the slices that a 2D bundle gets, one explanation each; ``(None,)`` for the volume as it is.
+        picture: whether the volume is one picture and the bundle gets it as it is.
+        slices: which slices of a volume a 2D bundle gets; ``None`` for the volume or picture as it is.
         class_name: the class to explain; empty for the predicted one.
         device: a name that the worker gave, or ``auto``.
         quality: ``quick``, ``standard``, ``thorough``, ``until_certain``.
@@ -35,7 +51,8 @@ class Case:
     volume: Any
     bundle: BundleInfo
     point: tuple[float, float, float] | None
-    planes: tuple[Plane | None, ...]
+    picture: bool
+    slices: SliceRange | None
     class_name: str
     device: str
     quality: str
@@ -43,17 +60,29 @@ class Case:
     trusted: bool
 
     def fields(self) -> dict[str, Any]:
-        """The fields of a request that do not depend on the slice, without the scan."""
+        """The fields of any request, without the scan."""
+        slices = self.slices
         return {
             "bundle": self.bundle.name,
             "point": None if self.point is None else list(self.point),
             "device": self.device,
             "trust_code": self.trusted,
+            "slices": None if slices is None else {"axis": slices.axis, "first": slices.first, "last": slices.last},
         }
+
+    @property
+    def plane(self) -> Plane | None:
+        """The only slice of a picture; ``None`` of a volume."""
+        return Plane(axis=2, index=0) if self.picture else None
 
 
 def case_of(
-    parameters: Any, bundle: BundleInfo | None, slice_node: Callable[[str], Any | None], *, trusted: bool
+    parameters: Any,
+    bundle: BundleInfo | None,
+    slice_node: Callable[[str], Any | None],
+    *,
+    trusted: bool,
+    one_slice: bool = False,
 ) -> Case:
     """The case that the panel's choices describe.
 
@@ -62,6 +91,7 @@ def case_of(
         bundle: what is known of the chosen bundle; ``None`` if nothing is.
         slice_node: the slice view's node by its layout name.
         trusted: whether the bundle may run code of its own.
+        one_slice: take the slice that the view shows, even where a range is chosen.
 
     Raises:
         InputError: something is missing or does not fit, and what to do.
@@ -77,11 +107,14 @@ def case_of(
         raise InputError(
             _("The bundle has no class '{name}'.").format(name=parameters.class_name), _("Choose another class.")
         )
+    picture = bundle.spatial_dims == 2 and volume.GetImageData().GetDimensions()[2] == 1
+    whole = picture or bundle.spatial_dims == 3
     return Case(
         volume=volume,
         bundle=bundle,
         point=_point(parameters, bundle, volume),
-        planes=_planes(parameters, bundle, volume, slice_node),
+        picture=picture,
+        slices=None if whole else _slices(parameters, volume, slice_node, one_slice=one_slice),
         class_name=parameters.class_name,
         device=parameters.device or "auto",
         quality=parameters.quality,
@@ -105,13 +138,7 @@ def _point(parameters: Any, bundle: BundleInfo, volume: Any) -> tuple[float, flo
     return r, a, s
 
 
-def _planes(
-    parameters: Any, bundle: BundleInfo, volume: Any, slice_node: Callable[[str], Any | None]
-) -> tuple[Plane | None, ...]:
-    if bundle.spatial_dims == 3:
-        return (None,)
-    if volume.GetImageData().GetDimensions()[2] == 1:
-        return (Plane(axis=2, index=0),)
+def _slices(parameters: Any, volume: Any, slice_node: Callable[[str], Any | None], *, one_slice: bool) -> SliceRange:
     node = slice_node(parameters.slice_view)
     shown = None if node is None else shown_slice(node, volume)
     if shown is None:
@@ -119,8 +146,12 @@ def _planes(
             _("The {view} view shows no slice of the volume.").format(view=parameters.slice_view),
             _("Scroll it into the volume, or choose another view."),
         )
-    if not parameters.use_slice_range:
-        return (Plane(shown.axis, shown.index),)
+    if one_slice or not parameters.use_slice_range:
+        return SliceRange(shown.axis, shown.index, shown.index)
+    return _range(parameters, shown)
+
+
+def _range(parameters: Any, shown: ShownSlice) -> SliceRange:
     first, last = sorted((parameters.first_slice, parameters.last_slice))
     if last >= shown.count:
         raise InputError(
@@ -132,4 +163,4 @@ def _planes(
             _("{count} slices are too many to explain one by one.").format(count=last - first + 1),
             _("Choose at most {most}.").format(most=MOST_SLICES),
         )
-    return tuple(Plane(shown.axis, index) for index in range(first, last + 1))
+    return SliceRange(shown.axis, first, last)

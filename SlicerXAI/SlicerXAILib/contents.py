@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from camlime.levels import AGREEMENT_LEVELS, GROUP_NAMES, GROUPS, LEVELS
-from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, tables
+from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, slice_words, tables
 from SlicerXAILib.colours import add_colours, add_level_colours
 from SlicerXAILib.result import MapData, Result
 
@@ -30,8 +30,8 @@ def _take_in(hub_node: Any, role: str, node: Any) -> None:
         folder.put(node, item)
 
 
-def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> None:
-    """A map and its deviation as volumes.
+def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> Iterator[None]:
+    """A map and its deviation as volumes, a step each.
 
     Args:
         hub_node: the explanation's hub.
@@ -44,38 +44,41 @@ def put_map(hub_node: Any, told: MapData, affine_ras: np.ndarray) -> None:
             hub.own(hub_node, f"colours.{kind}", add_colours(scene, kind))
     known = hub.read(hub_node, "maps", {})
     hub.write(hub_node, "maps", {**known, told.key: (told.title, told.unit)})
-    for key, name, values, limit in (
-        (told.key, told.title, told.values, told.limit),
-        (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit),
+    for key, name, values, limit, signed in (
+        (told.key, told.title, told.values, told.limit, told.signed),
+        (f"{told.key}.std", f"Uncertainty of {told.title}", told.std, told.std_limit, False),
     ):
         if values is None:
             hub.disown(hub_node, f"map.{key}")
             continue
         node = _have(hub_node, f"map.{key}", partial(heat_map.add_map, scene, name))
         heat_map.set_voxels(node, values.astype(np.float32, copy=False), affine_ras)
-        heat_map.scale(node, values, limit)
+        heat_map.scale(node, limit, signed=signed)
         frame.place(hub_node, node, fresh=True)
+        yield
 
 
-def put_levels(hub_node: Any, result: Result) -> dict[str, float]:
-    """Segments, and the agreement as a label map.
-
-    Returns:
-        Volume in ml of each level that occurs, by its key.
-    """
-    scene, volumes = hub_node.GetScene(), {}
-    for which, levels in GROUPS.items():
-        labels = result.levels.get(which)
-        if labels is None:
+def put_levels(hub_node: Any, result: Result) -> Iterator[None]:
+    """Segments, and the agreement as a label map, a step each."""
+    scene = hub_node.GetScene()
+    for which in GROUPS:
+        shapes = result.shapes.get(which)
+        if shapes is None:
             hub.disown(hub_node, f"segments.{which}")
             continue
         make = partial(segments.add_segmentation, scene, GROUP_NAMES[which])
         node = _have(hub_node, f"segments.{which}", make)
-        segments.set_levels(node, labels, levels, result.affine_ras)
+        frame.place(hub_node, node, fresh=False)
+        yield from segments.set_levels(node, shapes, result.affine_ras)
         frame.place(hub_node, node, fresh=True)
-        volumes.update(segments.volumes_ml(labels, levels, result.affine_ras))
     _put_agreement(hub_node, result)
-    return volumes
+    yield
+
+
+def volumes_of(result: Result) -> dict[str, float]:
+    """Volume in ml of each level that occurs, by its key."""
+    shapes = [shape for found in result.shapes.values() for shape in found]
+    return segments.volumes_ml(shapes, result.affine_ras)
 
 
 def _put_agreement(hub_node: Any, result: Result) -> None:
@@ -95,8 +98,12 @@ def _put_agreement(hub_node: Any, result: Result) -> None:
 
 def put_tables(hub_node: Any, result: Result, volumes: Mapping[str, float]) -> None:
     """Prediction, regions and segments as tables; ``volumes`` in ml by level key."""
+    if result.slices is None:
+        answers = ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction))
+    else:
+        answers = ("Slices", tables.SLICE_COLUMNS, tables.slice_rows(result.slices, result.lead))
     filled = {
-        "prediction": ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction)),
+        "prediction": answers,
         "regions": ("Regions", tables.REGION_COLUMNS, tables.region_rows(result.region_table)),
         "segments": ("Segments", tables.SEGMENT_COLUMNS, tables.segment_rows(volumes)),
     }
@@ -109,11 +116,17 @@ def put_curves(hub_node: Any, result: Result) -> None:
     """The removal curves of the map to show first, with its first baseline; in place of earlier ones."""
     for role in [role for role in hub.roles(hub_node) if role.startswith("curves.")]:
         hub.disown(hub_node, role)
-    found = result.evidence.get(result.lead, {}).get("baselines") or {}
+    evidence, of, explained_class = result.evidence.get(result.lead, {}), "", result.explained_class
+    if result.slices is not None:
+        answer = slice_words.strongest(result.slices, result.lead)
+        if answer is not None:
+            explained_class = answer["explanation"]["explained_class"]
+            evidence, of = answer["explanation"]["evidence"].get(result.lead, {}), f", slice {answer['index']}"
+    found = evidence.get("baselines") or {}
     if found:
         baseline, curves = next(iter(found.items()))
-        name = f"{result.maps[result.lead].title}: removal, baseline {baseline}"
-        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, result.explained_class, curves)
+        name = f"{result.maps[result.lead].title}{of}: removal, baseline {baseline}"
+        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, explained_class, curves)
         for role, node in nodes.items():
             _take_in(hub_node, f"curves.{role}", node)
 
@@ -124,6 +137,8 @@ def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
         key: {name: found[name] for name in ("supported", "verdict", "in_words")}
         for key, found in result.evidence.items()
     }
+    if result.slices is not None:
+        evidence = slice_words.evidence_of(result.slices)
     return {
         "explained_class": result.explained_class,
         "prediction": dict(result.prediction),
@@ -145,4 +160,5 @@ def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
             if level.key in volumes
         ],
         "provenance": dict(result.provenance),
+        "slices": None if result.slices is None else slice_words.kept(result.slices, result.lead),
     }

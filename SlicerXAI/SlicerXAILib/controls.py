@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,27 @@ def fill_selector(selector: Any, entries: Iterable[tuple[str, str]], chosen: str
         for value, text in entries:
             selector.addItem(text, value)
         selector.setCurrentIndex(selector.findData(chosen))
+
+
+def keep_choice(
+    selector: Any, parameters: Callable[[], Any], name: str, then: Callable[[], None] | None = None
+) -> None:
+    """Put what the user chooses in a combo box into a parameter.
+
+    Args:
+        selector: the combo box.
+        parameters: gives the parameter node's wrapper, ``None`` where there is none.
+        name: of the parameter.
+        then: called afterwards.
+    """
+
+    def put() -> None:
+        if parameters() is not None:
+            setattr(parameters(), name, chosen_value(selector))
+            if then is not None:
+                then()
+
+    selector.connect("currentIndexChanged(int)", put)
 
 
 def chosen_value(selector: Any) -> str:

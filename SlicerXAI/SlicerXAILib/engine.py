@@ -26,6 +26,7 @@ class Engine:
         been_ready: whether it was, since it was started.
         packages: version by package, ``None`` where one is missing; empty before the worker's greeting.
         devices: as the worker lists them; the first is what ``auto`` takes.
+        cuda: version that torch was built with; empty without, and before the engine is ready.
         bundles: what is known of bundles, by name; the shipped ones first.
         trusted: bundles whose own code the user allowed to run, until Slicer is closed.
         changed: signal, no argument: one of the above changed.
@@ -41,6 +42,7 @@ class Engine:
         self.state = STOPPED
         self.packages: Mapping[str, str | None] = {}
         self.devices: list[Mapping[str, Any]] = []
+        self.cuda = ""
         self.bundles: dict[str, BundleInfo] = {}
         self.trusted: set[str] = set()
         self.changed = Signal()
@@ -133,6 +135,7 @@ class Engine:
             self._set(STARTING)
         elif kind == "ready":
             self.devices = event["devices"]
+            self.cuda = event.get("cuda") or ""
             for bundle in event["bundles"]:
                 if "error" not in bundle:
                     self.bundles.setdefault(bundle["name"], BundleInfo.from_event(bundle))

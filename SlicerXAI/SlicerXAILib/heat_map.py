@@ -30,11 +30,6 @@ def voxels(node: Any) -> np.ndarray:
     return slicer.util.arrayFromVolume(node).transpose(2, 1, 0)
 
 
-def is_signed(values: np.ndarray) -> bool:
-    """Whether a map speaks against the class anywhere, and so needs colours to both sides."""
-    return bool(values.size) and float(values.min()) < 0
-
-
 def add_map(scene: Any, name: str) -> Any:
     """An empty volume node for a map, with a display node whose window is not set by itself."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
@@ -45,15 +40,15 @@ def add_map(scene: Any, name: str) -> Any:
     return node
 
 
-def scale(node: Any, values: np.ndarray, limit: float) -> None:
+def scale(node: Any, limit: float, *, signed: bool) -> None:
     """Set a map's window to its limit: symmetric about zero if it has both signs, else from zero.
 
     Args:
         node: the volume node.
-        values: of the map, any shape.
         limit: the magnitude at which the colours end.
+        signed: whether the map has both signs.
     """
-    node.GetDisplayNode().SetWindowLevelMinMax(-limit if is_signed(values) else 0.0, limit)
+    node.GetDisplayNode().SetWindowLevelMinMax(-limit if signed else 0.0, limit)
 
 
 def dress(node: Any, colour_node: Any, table: np.ndarray, threshold: float, *, signed: bool) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from SlicerXAILib.bundles import BundleInfo, unpack_bundle
-from SlicerXAILib.controls import chosen_value, fill_selector
+from SlicerXAILib.controls import chosen_value, fill_selector, keep_choice
 from SlicerXAILib.dialogs import Dialogs
 from SlicerXAILib.engine import READY, Engine
+from SlicerXAILib.fitting import best, remember, remembered, traits_of
 from SlicerXAILib.parameters import QUALITIES
 from SlicerXAILib.problems import InputError, Problem
 from SlicerXAILib.signals import Signal
@@ -42,12 +43,17 @@ class InputsPanel:
         self._parameters: Any = None
         self._expected: Mapping[str, Any] = {}
         self._estimated: tuple[str, str] | None = None
+        self._suggested = ""
+        self._suggested_for: str | None = None
         ui.bundleSelector.connect("currentIndexChanged(int)", self._choose_bundle)
         ui.bundleFolderButton.connect("clicked()", self._open_folder)
         ui.bundleZipButton.connect("clicked()", self._open_zip)
-        ui.classSelector.connect("currentIndexChanged(int)", self._setter("class_name", ui.classSelector))
-        ui.deviceSelector.connect("currentIndexChanged(int)", self._setter("device", ui.deviceSelector))
-        ui.qualitySelector.connect("currentIndexChanged(int)", self._setter("quality", ui.qualitySelector))
+        for selector, name in (
+            (ui.classSelector, "class_name"),
+            (ui.deviceSelector, "device"),
+            (ui.qualitySelector, "quality"),
+        ):
+            keep_choice(selector, lambda: self._parameters, name, self._chosen)
         engine.changed.connect(self._learn)
         engine.described.connect(self._take_described)
         engine.trust_needed.connect(self._ask_for_trust)
@@ -61,6 +67,7 @@ class InputsPanel:
     def set_parameters(self, parameters: Any) -> None:
         """Show another parameter node's choices."""
         self._parameters = parameters
+        self._suggested_for = None
         self._learn()
 
     def refresh(self) -> None:
@@ -84,26 +91,50 @@ class InputsPanel:
         if self._parameters.device not in dict(devices):
             devices.append((self._parameters.device, _("{name} (not there)").format(name=self._parameters.device)))
         fill_selector(self._ui.deviceSelector, devices, self._parameters.device)
-        qualities = [(quality, quality_entry(quality, self._expected.get(quality))) for quality in QUALITIES]
+        qualities = [
+            (quality, quality_entry(quality, self._expected.get(quality), self._slices())) for quality in QUALITIES
+        ]
         fill_selector(self._ui.qualitySelector, qualities, self._parameters.quality)
         self._ui.qualityLabel.text = quality_meaning(self._parameters.quality)
 
+    def _slices(self) -> int:
+        """How many the bundle will explain one by one."""
+        parameters, info = self._parameters, self.bundle
+        if info is None or info.spatial_dims == 3 or not parameters.use_slice_range:
+            return 1
+        return abs(int(parameters.last_slice) - int(parameters.first_slice)) + 1
+
     def open_bundle(self, folder: str) -> None:
-        """Choose a bundle by its folder, as if the user had."""
+        """Choose a bundle by its folder or name, as if the user had."""
+        self._suggested = ""
+        remember(folder)
         self._parameters.bundle = folder
         self._parameters.class_name = ""
         self._learn()
         self.changed.emit()
 
-    def _setter(self, name: str, selector: Any) -> Callable[[], None]:
-        def put() -> None:
-            if self._parameters is not None:
-                setattr(self._parameters, name, chosen_value(selector))
-                self.refresh()
-                self._estimate()
-                self.changed.emit()
+    def suggest(self) -> None:
+        """Choose the bundle that the volume is likely to be meant for, unless the user has chosen one."""
+        parameters = self._parameters
+        if parameters is None or not self._engine.bundles or parameters.bundle not in ("", self._suggested):
+            return
+        volume = parameters.volume
+        seen = None if volume is None or volume.GetImageData() is None else volume.GetID()
+        if parameters.bundle and seen == self._suggested_for:
+            return
+        traits = None if seen is None else traits_of(volume)
+        self._suggested_for = seen
+        found = best(self._engine.bundles, traits, remembered())
+        if found != parameters.bundle:
+            self._suggested = found
+            parameters.bundle = found
+            parameters.class_name = ""
+            self.changed.emit()
 
-        return put
+    def _chosen(self) -> None:
+        self.refresh()
+        self._estimate()
+        self.changed.emit()
 
     def _choose_bundle(self) -> None:
         if self._parameters is not None and chosen_value(self._ui.bundleSelector):
@@ -131,9 +162,7 @@ class InputsPanel:
         """Something new is known of bundles or devices, or another bundle was chosen."""
         if self._parameters is None:
             return
-        if not self._parameters.bundle and self._engine.bundles:
-            self._parameters.bundle = next(iter(self._engine.bundles))
-            self.changed.emit()
+        self.suggest()
         self.refresh()
         if self._engine.state != READY or not self._parameters.bundle:
             return

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import slicer
 import slicer.util
-import vtk
 from slicer.i18n import tr as _
-from vtk.util import numpy_support
 
 from SlicerXAILib.inputs import Plane, affine_of, plane_affine, plane_of
 from SlicerXAILib.problems import InputError
@@ -46,27 +45,79 @@ def segment_mask(segmentation_node: Any, segment_id: str, volume: Any, plane: Pl
     return mask
 
 
-def label_map(segmentation_node: Any, volume: Any, plane: Plane | None = None) -> tuple[np.ndarray, dict[int, str]]:
-    """All segments as one label map: int16 ``(i, j, k)`` or ``(a, b)``, and each label's name.
+@dataclass(frozen=True)
+class LabelJob:
+    """All segments of a segmentation on their way to a label map file; labels are 1, 2, ... in the segments' order.
 
-    Labels are 1, 2, ... in the order of the segments; where segments overlap, the later one wins.
-
-    Raises:
-        InputError: no segment covers a voxel.
+    Args:
+        labels: whole numbers, ``(i, j, k)`` or ``(a, b)``; where segments overlap, the later one wins.
+        names: of the segments, in their order.
+        affine: 4x4, index to RAS mm in the volume's own frame.
+        source: the segmentation's name, for messages.
     """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    affine: np.ndarray
+    source: str
+
+    def write(self, path: Path) -> Path:
+        """Write a ``.seg.nrrd`` with the names of the segments that occur; touches no node, so that a thread may do it.
+
+        Raises:
+            InputError: no segment covers a voxel.
+        """
+        occur = [int(n) for n in np.flatnonzero(np.bincount(self.labels.ravel(order="K"))) if n]
+        if not occur:
+            raise InputError(
+                _("No segment of '{name}' has a voxel in the volume.").format(name=self.source),
+                _("Choose another segmentation, or none."),
+            )
+        solid = self.labels.reshape(self.labels.shape + (1,) * (3 - self.labels.ndim)).astype("<i2", copy=False)
+        hidden = path.with_name(f".{path.name}.part")
+        with hidden.open("wb") as file:
+            file.write(self._header(solid.shape, occur).encode("utf-8"))
+            file.write(solid.tobytes(order="F"))
+        return hidden.replace(path)
+
+    def _header(self, shape: tuple[int, ...], occur: list[int]) -> str:
+        """As the NRRD format wants it, and Slicer's names of segments."""
+
+        def vector(numbers: np.ndarray) -> str:
+            return f"({','.join(repr(float(number)) for number in numbers)})"
+
+        lines = [
+            "NRRD0004",
+            "type: short",
+            "dimension: 3",
+            "space: right-anterior-superior",
+            f"sizes: {' '.join(map(str, shape))}",
+            f"space directions: {' '.join(vector(self.affine[:3, axis]) for axis in range(3))}",
+            "kinds: domain domain domain",
+            "endian: little",
+            "encoding: raw",
+            f"space origin: {vector(self.affine[:3, 3])}",
+        ]
+        for number, label in enumerate(occur):
+            name = self.names[label - 1].replace("\\", "\\\\").replace("\n", "\\n")
+            lines += [
+                f"Segment{number}_ID:=Segment_{label}",
+                f"Segment{number}_LabelValue:={label}",
+                f"Segment{number}_Layer:=0",
+                f"Segment{number}_Name:={name}",
+            ]
+        return "\n".join(lines) + "\n\n"
+
+
+def label_job(segmentation_node: Any, volume: Any, plane: Plane | None = None) -> LabelJob:
+    """All segments on a volume's voxels, or on those of a picture, to be written by :meth:`LabelJob.write`."""
     segmentation = segmentation_node.GetSegmentation()
     ids = segment_ids(segmentation_node)
-    labels = _exported(segmentation_node, ids, volume)
+    labels, affine = _exported(segmentation_node, ids, volume), affine_of(volume)
     if plane is not None:
-        labels = plane_of(labels, plane)
-    occur = np.flatnonzero(np.bincount(labels.ravel(order="K")))
-    names = {int(n): segmentation.GetSegment(ids[n - 1]).GetName() for n in occur if n}
-    if not names:
-        raise InputError(
-            _("No segment of '{name}' has a voxel in the volume.").format(name=segmentation_node.GetName()),
-            _("Choose another segmentation, or none."),
-        )
-    return labels, names
+        labels, affine = plane_of(labels, plane), plane_affine(affine, plane)
+    names = tuple(segmentation.GetSegment(one).GetName() for one in ids)
+    return LabelJob(labels, names, affine, segmentation_node.GetName())
 
 
 def _exported(segmentation_node: Any, ids: list[str], volume: Any) -> np.ndarray:
@@ -88,41 +139,3 @@ def _exported(segmentation_node: Any, ids: list[str], volume: Any) -> np.ndarray
 def _nodes(scene: Any) -> list[Any]:
     """All there are: an export adds display and colours of its own."""
     return [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
-
-
-def save_label_map(
-    path: Path, labels: np.ndarray, names: dict[int, str], volume: Any, plane: Plane | None = None
-) -> Path:
-    """Write a label map as ``.seg.nrrd``, with its segments' names, on the volume's own grid.
-
-    Args:
-        path: ends in ``.seg.nrrd``.
-        labels: as :func:`label_map` gives them.
-        names: of the labels.
-        volume: whose grid it is.
-        plane: the slice, where ``labels`` are those of a slice.
-    """
-    affine = affine_of(volume) if plane is None else plane_affine(affine_of(volume), plane)
-    solid = labels.reshape(labels.shape + (1,) * (3 - labels.ndim))
-    image = vtk.vtkImageData()
-    image.SetDimensions(*solid.shape)
-    flat = numpy_support.numpy_to_vtk(solid.ravel(order="F"), deep=True)
-    flat.SetName("labels")
-    image.GetPointData().SetScalars(flat)
-    matrix = vtk.vtkMatrix4x4()
-    for row in range(4):
-        for column in range(4):
-            matrix.SetElement(row, column, affine[row, column])
-    writer = slicer.vtkTeemNRRDWriter()
-    writer.SetFileName(str(path))
-    writer.SetInputData(image)
-    writer.SetIJKToRASMatrix(matrix)
-    for number, (label, name) in enumerate(names.items()):
-        writer.SetAttribute(f"Segment{number}_ID", f"Segment_{label}")
-        writer.SetAttribute(f"Segment{number}_LabelValue", str(label))
-        writer.SetAttribute(f"Segment{number}_Layer", "0")
-        writer.SetAttribute(f"Segment{number}_Name", name)
-    writer.Write()
-    if not path.is_file():
-        raise InputError(_("The regions cannot be written to '{path}'.").format(path=path), _("Is the disk full?"))
-    return path

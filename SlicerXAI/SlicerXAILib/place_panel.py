@@ -9,22 +9,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from SlicerXAILib.bundles import BundleInfo
-from SlicerXAILib.controls import chosen_value, fill_selector
-from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice
+from SlicerXAILib.controls import fill_selector, keep_choice
+from SlicerXAILib.views import ShownSlice, is_inside, markup_point, shown_slice, slice_node, slice_nodes
 
 _OBLIQUE_DEGREES = 1.0
-
-
-def slice_node(scene: Any, layout_name: str) -> Any | None:
-    """The node of a slice view by its layout name, such as ``Red``."""
-    nodes = slice_nodes(scene)
-    return next((node for node in nodes if node.GetLayoutName() == layout_name), None)
-
-
-def slice_nodes(scene: Any) -> list[Any]:
-    """All slice views' nodes of a scene."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    return [scene.GetNthNodeByClass(n, "vtkMRMLSliceNode") for n in range(count)]
+_OWN = "SlicerXAI.place"
+"""Attribute of a list of points that the panel made."""
 
 
 class PlacePanel:
@@ -42,7 +32,8 @@ class PlacePanel:
         self._watched: list[tuple[Any, int]] = []
         self._bundle: BundleInfo | None = None
         ui.placePointButton.connect("clicked()", self._place)
-        ui.sliceViewSelector.connect("currentIndexChanged(int)", self._choose_view)
+        ui.sliceRangeCheckBox.connect("toggled(bool)", self._begin_range)
+        keep_choice(ui.sliceViewSelector, lambda: self._parameters, "slice_view")
 
     def set_parameters(self, parameters: Any) -> None:
         """Show another parameter node's choices."""
@@ -102,17 +93,28 @@ class PlacePanel:
         place = _("R {r:.1f}, A {a:.1f}, S {s:.1f} mm").format(r=point[0], a=point[1], s=point[2])
         return place if is_inside(volume, point) else _("{place}: outside the volume").format(place=place)
 
-    def _choose_view(self) -> None:
-        if self._parameters is not None and chosen_value(self._ui.sliceViewSelector):
-            self._parameters.slice_view = chosen_value(self._ui.sliceViewSelector)
+    def _begin_range(self, checked: bool) -> None:
+        """A range that was not chosen yet begins with the slice that the view shows."""
+        parameters = self._parameters
+        volume = None if parameters is None else parameters.volume
+        if not checked or volume is None or volume.GetImageData() is None or parameters.last_slice:
+            return
+        node = slice_node(self._scene, parameters.slice_view)
+        shown = None if node is None else shown_slice(node, volume)
+        if shown is not None:
+            parameters.first_slice, parameters.last_slice = shown.index, shown.index
 
     def _place(self) -> None:
-        """Let the next click in a slice view set the point; an earlier point is moved there."""
+        """Let the next click in a slice view set the point; one that was set so before is moved there.
+
+        A list of points that came from elsewhere is left alone, and a list of the panel's own takes its place.
+        """
         parameters = self._parameters
         node = parameters.point
-        if node is None:
+        if node is None or not node.GetAttribute(_OWN):
             node = self._scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Place to explain"))
             node.CreateDefaultDisplayNodes()
+            node.SetAttribute(_OWN, "1")
             parameters.point = node
         node.RemoveAllControlPoints()
         logic = slicer.app.applicationLogic()

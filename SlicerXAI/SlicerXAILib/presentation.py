@@ -8,6 +8,7 @@ import slicer
 
 from SlicerXAILib import colours, heat_map, layers, segments, side_by_side
 from SlicerXAILib.look import Look
+from SlicerXAILib.views import slice_node
 
 if TYPE_CHECKING:
     from SlicerXAILib.scene_nodes import SceneExplanation
@@ -65,7 +66,10 @@ def _beside(explanation: SceneExplanation, look: Look, volumes: list[Any]) -> di
     if not look.side_by_side or not volumes:
         side_by_side.leave(scene)
         return {}
+    fresh = not side_by_side.entered(scene)
     composites = side_by_side.enter(scene, len(volumes) + 1)
+    if fresh:
+        side_by_side.frame(scene, composites)
     over: list[list[Any]] = [[], *[[volume] for volume in volumes]]
     return {composite.GetLayoutName(): each for composite, each in zip(composites, over, strict=False)}
 
@@ -86,7 +90,7 @@ def _legends(explanation: SceneExplanation, look: Look, shown: list[Any], beside
     for choice in explanation.choices():
         node = explanation.volume(choice.key)
         legend = logic.GetColorLegendDisplayNode(node)
-        views = [_slice_node(scene, name).GetID() for name, over in beside.items() if node in over]
+        views = [slice_node(scene, name).GetID() for name, over in beside.items() if node in over]
         if legend is not None and (node not in wanted or set(legend.GetViewNodeIDs()) != set(views)):
             scene.RemoveNode(legend)
             legend = None
@@ -108,9 +112,3 @@ def _style(legend: Any) -> None:
         text.SetItalic(False)
         text.SetFontFamilyToArial()
     legend.Modified()
-
-
-def _slice_node(scene: Any, name: str) -> Any:
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    nodes = [scene.GetNthNodeByClass(i, "vtkMRMLSliceNode") for i in range(count)]
-    return next(node for node in nodes if node.GetLayoutName() == name)

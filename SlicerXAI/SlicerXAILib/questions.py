@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from SlicerXAILib.case import Case
 from SlicerXAILib.engine import Engine
-from SlicerXAILib.inputs import ScanFiles, save_array
+from SlicerXAILib.inputs import Plane, ScanFiles, save_array
 from SlicerXAILib.label_maps import segment_mask
 from SlicerXAILib.problems import InputError, Problem
 from SlicerXAILib.run import REQUEST_ATTRIBUTE
@@ -64,9 +64,11 @@ class Questions:
             raise InputError(
                 _("No part is chosen to be taken away."), _("Choose a segment, or press 'Paint' and paint one.")
             )
-        plane = case.planes[0]
-        mask = segment_mask(segmentation, segment_id, case.volume, plane)
-        job = self._scans.job(case.volume, plane, case.bundle.input_channels)
+        slices = case.slices
+        plane = case.plane if slices is None else Plane(slices.axis, slices.first)
+        segment_mask(segmentation, segment_id, case.volume, plane)  # says so where nothing of it is in the slice
+        mask = segment_mask(segmentation, segment_id, case.volume, case.plane)
+        job = self._scans.job(case.volume, case.plane, case.bundle.input_channels)
         path = Path(tempfile.mkdtemp(prefix="mask-", dir=self._folder)) / "mask.npy"
 
         def write() -> Mapping[str, Any]:

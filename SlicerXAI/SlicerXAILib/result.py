@@ -24,6 +24,7 @@ from camlime.overview.words import (
     verdict_in_words,
 )
 from camlime.palette import limit_of
+from SlicerXAILib.shapes import Shape, shapes_of
 
 FOLDER_FORMAT = "camlime explanation 1"
 
@@ -52,6 +53,11 @@ class MapData:
         return limit_of(self.values)
 
     @cached_property
+    def signed(self) -> bool:
+        """Whether it speaks against the class anywhere, and so needs colours to both sides."""
+        return bool(self.values.size) and float(self.values.min()) < 0
+
+    @cached_property
     def std_limit(self) -> float:
         """Where the colours of the deviation end; 1 without one."""
         return 1.0 if self.std is None else limit_of(self.std)
@@ -63,8 +69,8 @@ class Result:
 
     Args:
         affine_ras: 4x4, voxel index to RAS mm in the input volume's own frame.
-        prediction: ``class``, ``probabilities`` and ``logits`` by class name.
-        explained_class: the class that the maps are about.
+        prediction: ``class``, ``probabilities`` and ``logits`` by class name; empty for a range of slices.
+        explained_class: the class that the maps are about; empty where each slice's maps are about its own.
         lead: key of the map to show first; empty if there is none.
         maps: by key, in the order to list them.
         levels: label maps ``evidence`` and ``agreement`` (uint8, numbers of ``camlime.levels``), those there are.
@@ -76,6 +82,7 @@ class Result:
         warnings: sentences.
         provenance: as in ``explanation.json``.
         complete: ``False`` if it was cancelled.
+        slices: what is said of each slice of a range (docs/worker.md); ``None`` for a volume, a picture or one slice.
     """
 
     affine_ras: np.ndarray
@@ -92,6 +99,19 @@ class Result:
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
     complete: bool
+    slices: Mapping[str, Any] | None = None
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Of each label map in :attr:`levels`, the levels that occur."""
+        return {which: shapes_of(labels, GROUPS[which]) for which, labels in self.levels.items()}
+
+    def ready(self) -> Result:
+        """The same, with all that takes a while for large maps made: readers may be in a thread, scenes may not."""
+        _ = self.shapes
+        for told in self.maps.values():
+            _ready(told)
+        return self
 
     @staticmethod
     def from_event(event: Mapping[str, Any]) -> Result:
@@ -105,8 +125,8 @@ class Result:
         regions = event.get("regions")
         return Result(
             affine_ras=np.array(event["affine_ras"], dtype=float),
-            prediction=event["prediction"],
-            explained_class=event["explained_class"],
+            prediction=event["prediction"] or {},
+            explained_class=event["explained_class"] or "",
             lead=event.get("lead") or "",
             maps=maps,
             levels={key: _npy(array) for key, array in levels.items() if array is not None},
@@ -118,7 +138,8 @@ class Result:
             warnings=tuple(event["warnings"]),
             provenance=event["provenance"],
             complete=bool(event["complete"]),
-        )
+            slices=event.get("slices"),
+        ).ready()
 
     @staticmethod
     def from_folder(folder: str | Path) -> Result:
@@ -162,7 +183,7 @@ class Preview:
             OutputError: a file that it names is missing or damaged.
         """
         affine = np.array(event["affine_ras"], dtype=float)
-        return Preview(affine, event["explained_class"], _map_of(event["method"], event))
+        return Preview(affine, event["explained_class"] or "", _map_of(event["method"], event))
 
 
 def _map_of(key: str, told: Mapping[str, Any]) -> MapData:
@@ -171,8 +192,8 @@ def _map_of(key: str, told: Mapping[str, Any]) -> MapData:
 
 
 def _ready(told: MapData) -> MapData:
-    """The same map with its limits known: they take a while for large maps, and readers may be in a thread."""
-    _ = told.limit, told.std_limit
+    """The same map with its limits and signs known: see :meth:`Result.ready`."""
+    _ = told.limit, told.std_limit, told.signed
     return told
 
 
@@ -214,7 +235,7 @@ def _from_record(record: Mapping[str, Any], folder: Path) -> Result:
         method = SimpleNamespace(method=key, parameters=told["parameters"])
         values = _shaped(folder / told["file"], shape)
         std = _shaped(folder / told["std_file"], shape) if told["std_file"] else None
-        maps[key] = _ready(MapData(key, method_title(key), unit_of(method), values, std))
+        maps[key] = MapData(key, method_title(key), unit_of(method), values, std)
     valid = np.ones(shape, dtype=bool)
     if record["input"]["padded_voxels"]:
         valid = _shaped(folder / "valid.nii.gz", shape) > 0

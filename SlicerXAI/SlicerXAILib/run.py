@@ -1,4 +1,4 @@
-"""One run of an explanation: from the case to nodes in the scene, slice by slice for a range of slices."""
+"""One run of an explanation: from the case to nodes in the scene."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from slicer.i18n import tr as _
 
 from SlicerXAILib.case import Case
 from SlicerXAILib.engine import Engine
-from SlicerXAILib.inputs import Plane, ScanFiles
-from SlicerXAILib.label_maps import label_map, save_label_map
+from SlicerXAILib.inputs import ScanFiles
+from SlicerXAILib.label_maps import label_job
 from SlicerXAILib.problems import InputError, Problem
 from SlicerXAILib.result import Preview, Result
 from SlicerXAILib.scene_nodes import SceneExplanation
@@ -37,7 +37,7 @@ class Run:
 
     Attributes:
         progressed: signal, an event ``progress``.
-        predicted: signal, the prediction and the explained class.
+        predicted: signal, an event ``prediction``.
         shown: signal, :class:`SceneExplanation`: it came into the scene or was updated.
         finished: signal, whether it was complete: nothing runs any more.
         failed: signal, :class:`Problem`; ``finished`` follows.
@@ -55,8 +55,6 @@ class Run:
         self._folder = folder
         self._begin = begin
         self._case: Case | None = None
-        self._left: list[Plane | None] = []
-        self._plane: Plane | None = None
         self._request: str | None = None
         self._explanation: SceneExplanation | None = None
         self._turn = 0
@@ -81,9 +79,9 @@ class Run:
             InputError: the volume or the regions cannot be handed over.
         """
         self._engine.drop_estimate()
-        self._case, self._left = case, list(case.planes)
+        self._case = case
         try:
-            self._next()
+            self._begin_run(case)
         except InputError:
             self._end()
             raise
@@ -92,7 +90,6 @@ class Run:
         """Ask for the end; what is there is kept, and :attr:`finished` says when it is over."""
         if self._case is None:
             return
-        self._left = []
         if self._request is None:  # the volume is still being written
             self._finish(False)
         else:
@@ -105,26 +102,31 @@ class Run:
         if self._case is not None:
             self._finish(False)
 
-    def _next(self) -> None:
-        case, plane = self._case, self._left.pop(0)
-        assert case is not None
-        self._plane, self._explanation, self._request = plane, None, None
+    def _begin_run(self, case: Case) -> None:
+        self._explanation, self._request = None, None
         self._turn += 1
         turn = self._turn
         folder = self._arrays = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
-        regions = None
-        if case.regions is not None:
-            labels, names = label_map(case.regions, case.volume, plane)
-            path = Path(tempfile.mkdtemp(prefix="regions-", dir=self._folder)) / "regions.seg.nrrd"
-            regions = save_label_map(path, labels, names, case.volume, plane)
-        job = self._scans.job(case.volume, plane, case.bundle.input_channels)
+        labels = None if case.regions is None else label_job(case.regions, case.volume, case.plane)
+        job = self._scans.job(case.volume, case.plane, case.bundle.input_channels)
 
-        def ask(scan: Mapping[str, Any]) -> None:
+        def write() -> tuple[Mapping[str, Any], Path | None]:
+            regions = None
+            if labels is not None:
+                path = Path(tempfile.mkdtemp(prefix="regions-", dir=self._folder)) / "regions.seg.nrrd"
+                regions = labels.write(path)
+            return job.write(), regions
+
+        def ask(written: tuple[Mapping[str, Any], Path | None]) -> None:
             if turn == self._turn:
-                self._ask(scan, folder, regions)
+                self._ask(written[0], folder, written[1])
 
         def fail(error: Exception) -> None:
-            if turn == self._turn:
+            if turn != self._turn:
+                return
+            if isinstance(error, InputError):
+                self._fail(error.problem)
+            else:
                 self._fail(
                     Problem(
                         _("The volume cannot be handed to the engine: {reason}").format(reason=error),
@@ -132,7 +134,7 @@ class Run:
                     )
                 )
 
-        self._engine.session.background.run(job.write, ask, fail)
+        self._engine.session.background.run(write, ask, fail)
 
     def _ask(self, scan: Mapping[str, Any], folder: Path, regions: Path | None) -> None:
         case = self._case
@@ -172,8 +174,8 @@ class Run:
         elif kind == "cancelled":
             if event["kept"] == "result":
                 self._complete(event["result"] | {"id": event["id"]})
-            else:
-                self._finish(False)
+            else:  # a preview may be on its way into the scene
+                self._walk(iter(()), lambda: self._finish(False))
         elif kind == "error":
             self._fail(Problem.from_event(event))
 
@@ -186,16 +188,19 @@ class Run:
 
     def _start_showing(self, event: Event) -> None:
         assert self._case is not None
-        self.predicted.emit(event["prediction"], event["explained_class"])
+        self.predicted.emit(event)
         self._explanation = self._begin(self._case.volume, self._title(event["explained_class"]))
         self.shown.emit(self._explanation)
 
-    def _title(self, explained_class: str) -> str:
+    def _title(self, explained_class: str | None) -> str:
         assert self._case is not None
-        title = _("Why {class_name}?").format(class_name=explained_class)
-        if len(self._case.planes) > 1 and self._plane is not None:
-            title = _("{title} Slice {index}").format(title=title, index=self._plane.index)
-        return title
+        slices = self._case.slices
+        title = _("Why {class_name}?").format(class_name=explained_class) if explained_class else _("Why?")
+        if slices is None:
+            return title
+        if slices.first == slices.last:
+            return _("{title} Slice {index}").format(title=title, index=slices.first)
+        return _("{title} Slices {first} to {last}").format(title=title, first=slices.first, last=slices.last)
 
     def _update(self, event: Event) -> None:
         """Read a preview in the background and show it, unless something newer came meanwhile."""
@@ -209,11 +214,8 @@ class Run:
             if not self._still_wanted():
                 self.abandon()
                 return
-            try:
-                self._explanation.update(preview)
-                self.shown.emit(self._explanation)
-            except Exception as error:  # as in _hear
-                self._give_up(error)
+            explanation = self._explanation
+            self._walk(explanation.update_in_steps(preview), lambda: self.shown.emit(explanation))
 
         def skip(error: Exception) -> None:
             logging.warning("SlicerXAI: a preview was not shown: %s", error)
@@ -229,10 +231,10 @@ class Run:
             if not self._still_wanted():
                 self.abandon()
                 return
-            try:
-                self._put(result, str(event["id"]))
-            except Exception as error:  # as in _hear
-                self._give_up(error)
+            if self._explanation is None:
+                self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
+            steps = self._explanation.complete_in_steps(result)
+            self._walk(steps, lambda: self._put(result, str(event["id"])))
 
         def fail(error: Exception) -> None:
             if turn == self._turn:
@@ -240,33 +242,52 @@ class Run:
 
         self._engine.session.background.run(lambda: Result.from_event(event), put, fail)
 
+    def _walk(self, steps: Iterator[None], done: Callable[[], None]) -> None:
+        """Take steps in the scene between the views' turns, for as long as this turn of the run is still wanted."""
+        turn = self._turn
+
+        def wanted() -> Iterator[None]:
+            while turn == self._turn:
+                if not self._still_wanted():
+                    self.abandon()
+                    return
+                try:
+                    next(steps)
+                except StopIteration:
+                    return
+                yield
+
+        def end() -> None:
+            if turn == self._turn:
+                try:
+                    done()
+                except Exception as error:  # as in _hear
+                    self._give_up(error)
+
+        def fail(error: Exception) -> None:
+            if turn == self._turn:
+                self._give_up(error)
+
+        self._engine.session.steps.run(wanted(), end, fail)
+
     def _put(self, result: Result, request: str) -> None:
-        assert self._case is not None
-        if self._explanation is None:
-            self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
-        self._explanation.complete(result)
+        assert self._explanation is not None
         if self._arrays is not None:
             shutil.rmtree(self._arrays, ignore_errors=True)  # all of it is in the scene now
         self._explanation.hub.SetAttribute(REQUEST_ATTRIBUTE, request)
         self.shown.emit(self._explanation)
-        if self._left:
-            try:
-                self._next()
-            except InputError as error:
-                self._fail(error.problem)
-        else:
-            self._finish(result.complete)
+        self._finish(result.complete)
 
     def _give_up(self, error: Exception) -> None:
         """A defect of the module itself."""
-        logging.exception("SlicerXAI")
+        logging.error("SlicerXAI", exc_info=error)
         if self._request is not None:
             self._engine.session.forget(self._request)
         self._fail(
             Problem(
                 _("The result cannot be shown: {reason}").format(reason=error),
                 _("This is a defect of SlicerXAI: please report it with the details."),
-                traceback.format_exc(),
+                "".join(traceback.format_exception(error)),
                 kind="defect",
             )
         )
@@ -284,4 +305,4 @@ class Run:
 
     def _end(self) -> None:
         self._turn += 1  # whoever is still under way is not heard any more
-        self._case, self._left, self._request, self._explanation = None, [], None, None
+        self._case, self._request, self._explanation = None, None, None

@@ -22,6 +22,7 @@ from SlicerXAILib.places import engine_folder, python_program
 CATEGORY = "SlicerXAI"
 SAMPLE = "ChestCTPhantom"
 POINT = "Nodule"
+_WAY_SECONDS = 0.005
 _MAKER = Path(__file__).with_name("make_phantom.py")
 
 
@@ -59,7 +60,7 @@ class SampleMaker:
         self._background = Background()
         self._timer = qt.QTimer()
         self._timer.setInterval(100)
-        self._timer.connect("timeout()", self._background.poll)
+        self._timer.connect("timeout()", self._tick)
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -67,6 +68,10 @@ class SampleMaker:
         self._under_way.add(self)
         self._background.run(make_files, self._put, self._fail)
         self._timer.start()
+
+    def _tick(self) -> None:
+        self._background.give_way(_WAY_SECONDS)
+        self._background.poll()
 
     def _put(self, folder: Path) -> None:
         self._end()

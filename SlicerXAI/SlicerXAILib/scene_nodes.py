@@ -14,6 +14,7 @@ Maps lie on the network's own grid; nothing is resampled to be shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -73,7 +74,11 @@ class SceneExplanation:
         The first map ever is shown at once with the default look; later ones change the look only if they are better
         (fused before lime before the others) and the user has not chosen a map.
         """
-        contents.put_map(self.hub, preview.map, preview.affine_ras)
+        _walk(self.update_in_steps(preview))
+
+    def update_in_steps(self, preview: Preview) -> Iterator[None]:
+        """:meth:`update` with a ``yield`` wherever the views may have their turn."""
+        yield from contents.put_map(self.hub, preview.map, preview.affine_ras)
         shown = self.look.maps
         better = preview.map.key in _BETTER and (
             not shown or shown[0] not in _BETTER or _BETTER.index(preview.map.key) > _BETTER.index(shown[0])
@@ -88,14 +93,20 @@ class SceneExplanation:
 
         Nodes that previews made are updated in place; maps that the result does not have go.
         """
+        _walk(self.complete_in_steps(result))
+
+    def complete_in_steps(self, result: Result) -> Iterator[None]:
+        """:meth:`complete` with a ``yield`` wherever the views may have their turn."""
         for key in [role for role in hub.roles(self.hub) if role.startswith("map.")]:
             if key.removeprefix("map.").removesuffix(".std") not in result.maps:
                 hub.disown(self.hub, key)
         for each in result.maps.values():
-            contents.put_map(self.hub, each, result.affine_ras)
-        volumes = contents.put_levels(self.hub, result)
+            yield from contents.put_map(self.hub, each, result.affine_ras)
+        yield from contents.put_levels(self.hub, result)
+        volumes = contents.volumes_of(result)
         contents.put_tables(self.hub, result, volumes)
         contents.put_curves(self.hub, result)
+        yield
         hub.write(self.hub, "summary", contents.summarise(result, volumes))
         look = self.look
         if result.lead and not hub.read(self.hub, "chosen", False):
@@ -141,7 +152,8 @@ class SceneExplanation:
         Keys: ``explained_class``, ``prediction`` (``class``, ``probabilities``), ``lead``, ``complete``, ``agreement``
         (``badge``, ``in_words``, ``in_numbers``, or ``None``), ``evidence`` (by map key: ``supported``, ``verdict``,
         ``in_words``), ``warnings``, ``strongest_point_ras``, ``legend`` (rows ``key``, ``name``, ``meaning``,
-        ``colour``, ``volume_ml``), ``provenance``. Empty before :meth:`complete`.
+        ``colour``, ``volume_ml``), ``provenance``, ``slices`` (rows ``index``, ``class``, ``probability``, ``verdict``,
+        ``flag``, ``centre_ras``, or ``None``; ``prediction`` is empty with them). Empty before :meth:`complete`.
         """
         return dict(hub.read(self.hub, "summary", {}))
 
@@ -220,6 +232,10 @@ class SceneExplanation:
         if point is not None:
             self._jump(point)
 
+    def jump_to(self, point_ras: Iterable[float]) -> None:
+        """Centre all slice views on a point, RAS mm in the input's own frame at the time of the explanation."""
+        self._jump(list(point_ras))
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _jump(self, point_ras: Any) -> None:
@@ -232,3 +248,8 @@ class SceneExplanation:
     def _set_look(self, look: Look) -> None:
         hub.write(self.hub, "look", asdict(look))
         present(self, look)
+
+
+def _walk(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from camlime.levels import CODE_SCHEME, MODERATE_FOR, Level
+from SlicerXAILib.shapes import Shape
+from SlicerXAILib.surfaces import surface_of
 
 _CATEGORY = "SCT^309825002^Spatial and Relational Concept"
 _OUTER = {MODERATE_FOR.key: 0.35}
@@ -25,34 +28,31 @@ def add_segmentation(scene: Any, name: str) -> Any:
     return node
 
 
-def set_levels(node: Any, labels: np.ndarray, levels: tuple[Level, ...], affine_ras: np.ndarray) -> None:
-    """Replace a segmentation's segments by the levels that occur in a label map, on the label map's own grid.
+def set_levels(node: Any, shapes: Iterable[Shape], affine_ras: np.ndarray) -> Iterator[None]:
+    """Replace a segmentation's segments by levels of evidence, on their label map's own grid; one step each.
 
     Args:
         node: the segmentation node.
-        labels: uint8, axes ``(i, j, k)``.
-        levels: which numbers become segments; the others are ignored.
+        shapes: the levels, cut out of their label map.
         affine_ras: 4x4, voxel index to RAS mm in the frame of the node's parent transform.
     """
-    segmentation = node.GetSegmentation()
-    modifying = node.StartModify()
-    segmentation.RemoveAllSegments()
-    node.RemoveClosedSurfaceRepresentation()
-    for level in levels:
-        where = labels == level.label
-        if not where.any():
-            continue
+    converter = slicer.vtkSegmentationConverter
+    node.GetSegmentation().RemoveAllSegments()
+    for shape in shapes:
+        level = shape.level
         segment = slicer.vtkSegment()
         segment.SetName(level.name)
         segment.SetColor(*(channel / 255 for channel in level.colour))
         segment.SetTerminology(terminology(level))
         segment.AddRepresentation(
-            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
-            _oriented(where, affine_ras),
+            converter.GetSegmentationBinaryLabelmapRepresentationName(), _oriented(shape, affine_ras)
         )
-        segmentation.AddSegment(segment, level.key)
+        segment.AddRepresentation(
+            converter.GetSegmentationClosedSurfaceRepresentationName(), surface_of(shape, affine_ras)
+        )
+        node.GetSegmentation().AddSegment(segment, level.key)
         node.GetDisplayNode().SetSegmentOpacity3D(level.key, _OUTER.get(level.key, 1.0))
-    node.EndModify(modifying)
+        yield
 
 
 def show(node: Any, *, visible: bool, surfaces: bool, fill: float) -> None:
@@ -61,7 +61,7 @@ def show(node: Any, *, visible: bool, surfaces: bool, fill: float) -> None:
     Args:
         node: the segmentation node.
         visible: whether anything is shown.
-        surfaces: whether 3D views show surfaces; they are made the first time.
+        surfaces: whether 3D views show surfaces; they are made where they were not kept, as in a scene that was loaded.
         fill: opacity inside the outlines in slices.
     """
     if visible and surfaces and node.GetSegmentation().GetNumberOfSegments():
@@ -76,11 +76,10 @@ def show(node: Any, *, visible: bool, surfaces: bool, fill: float) -> None:
     display.EndModify(modifying)
 
 
-def volumes_ml(labels: np.ndarray, levels: tuple[Level, ...], affine_ras: np.ndarray) -> dict[str, float]:
-    """Volume of each level that occurs, in ml, by its key: its voxels times the volume of one, at any axes' angles."""
+def volumes_ml(shapes: Iterable[Shape], affine_ras: np.ndarray) -> dict[str, float]:
+    """Volume of each level in ml, by its key: its voxels times the volume of one, at any axes' angles."""
     voxel = abs(float(np.linalg.det(affine_ras[:3, :3]))) / 1000.0
-    counts = {level.key: int((labels == level.label).sum()) for level in levels}
-    return {key: count * voxel for key, count in counts.items() if count}
+    return {shape.level.key: shape.voxels * voxel for shape in shapes}
 
 
 def terminology(level: Level) -> str:
@@ -95,14 +94,12 @@ def terminology(level: Level) -> str:
     return f"SlicerXAI~{_CATEGORY}~{kind}~^^~Anatomic codes - DICOM master list~^^~^^"
 
 
-def _oriented(where: np.ndarray, affine_ras: np.ndarray) -> Any:
+def _oriented(shape: Shape, affine_ras: np.ndarray) -> Any:
     """A binary label map with its geometry, on that part of the grid where there is something: large maps stay fast."""
-    found = [np.flatnonzero(where.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    extent = [int(end) for index in found for end in (index[0], index[-1])]
-    part = where[tuple(slice(index[0], index[-1] + 1) for index in found)]
     image = slicer.vtkOrientedImageData()
-    image.SetExtent(extent)
-    voxels = part.transpose(2, 1, 0).ravel().astype(np.uint8)
+    ends = [(first, first + size - 1) for first, size in zip(shape.first, shape.inside.shape, strict=True)]
+    image.SetExtent([end for pair in ends for end in pair])
+    voxels = shape.inside.ravel(order="F").astype(np.uint8)
     image.GetPointData().SetScalars(numpy_to_vtk(voxels, deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine_ras))
     return image

@@ -9,12 +9,19 @@ from typing import Any, Protocol
 
 from SlicerXAILib.background import Background
 from SlicerXAILib.signals import Signal
+from SlicerXAILib.steps import Steps
 
 Event = dict[str, Any]
 
 _INTERVAL_MS = 50
 _SLICE_SECONDS = 0.04
 """So long may one tick hand out events before the views get their turn."""
+
+_STEP_SECONDS = 0.02
+"""So long may it take steps; one that was begun is finished."""
+
+_WAY_SECONDS = 0.005
+"""So long does a tick let threads run that are under way."""
 
 _FINAL = frozenset({"result", "error", "cancelled"})
 
@@ -50,12 +57,14 @@ class Session:
         background: polled by the same timer.
 
     Attributes:
+        steps: work of the views' thread, done a little at each tick.
         event: signal, one argument: events that belong to no request (``hello``, ``ready``, ``ended``, ...).
     """
 
     def __init__(self, client: Client, timer: Timer, background: Background) -> None:
         self.event = Signal()
         self.background = background
+        self.steps = Steps()
         self._client = client
         self._timer = timer
         self._handlers: dict[str, Callable[[Event], None]] = {}
@@ -108,13 +117,16 @@ class Session:
         self._handlers.clear()
         self._waiting.clear()
         self.background.forget()
+        self.steps.forget()
         self._client.close()
 
     def _tick(self) -> None:
+        self.background.give_way(_WAY_SECONDS)
         self.background.poll()
+        deadline = time.monotonic() + _SLICE_SECONDS
+        self.steps.poll(_STEP_SECONDS)
         self._waiting.extend(self._client.poll())
         self._waiting = deque(newest_only(self._waiting))
-        deadline = time.monotonic() + _SLICE_SECONDS
         while self._waiting and time.monotonic() < deadline:
             self._hand_out(self._waiting.popleft())
 

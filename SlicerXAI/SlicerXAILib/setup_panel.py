@@ -15,7 +15,7 @@ from SlicerXAILib.engine import FAILED, READY, STARTING, Engine
 from SlicerXAILib.packages import SLICERS_OWN, Installer, installed_version, missing, requirements
 from SlicerXAILib.problems import Problem
 from SlicerXAILib.signals import Signal
-from SlicerXAILib.words import device_entry, memory
+from SlicerXAILib.words import device_entry
 
 
 class SetupPanel:
@@ -70,8 +70,10 @@ class SetupPanel:
 
     def _engine_words(self) -> str:
         if self._engine.state == READY:
-            devices = "; ".join(_device_words(device) for device in self._engine.devices)
-            return _("The engine is ready. {devices}.").format(devices=devices)
+            devices = "; ".join(device_entry(device) for device in self._engine.devices)
+            cuda = self._engine.cuda
+            words = _("CUDA {version}").format(version=cuda) if cuda else _("without CUDA")
+            return _("The engine is ready, {cuda}. {devices}.").format(cuda=words, devices=devices)
         if self._engine.state == STARTING:
             return _("The engine is starting ...")
         if missing():
@@ -118,9 +120,3 @@ class SetupPanel:
         system = f"Slicer {slicer.app.majorVersion}.{slicer.app.minorVersion}, Python {platform.python_version()}"
         parts = (system, versions, self._engine_words(), self._ui.logEdit.plainText, self._engine.session.log())
         self._dialogs.copy("\n\n".join(part for part in parts if part))
-
-
-def _device_words(device: Any) -> str:
-    words = device_entry(device)
-    free = memory(device.get("free_bytes"))
-    return _("{device} ({free} free)").format(device=words, free=free) if free else words

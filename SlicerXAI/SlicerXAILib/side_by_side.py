@@ -6,6 +6,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from SlicerXAILib.layers import composites
+from SlicerXAILib.views import slice_node
 
 LAYOUT = 5733
 """Number of the layout in Slicer's list; any that no other module uses."""
@@ -14,6 +15,7 @@ VIEWS = "SlicerXAI"
 """What the names of its views begin with; they are numbered from 0, the scan alone."""
 
 _VIEW_GROUP = 57
+_AXIAL = "Red"
 _MOST_IN_A_ROW = 3
 _COLOURS = ("#66717d", "#c4501b", "#2470ad", "#2b7a4b", "#a86200", "#7a4b9a")
 _BEFORE = "SlicerXAI.layoutBefore"
@@ -59,11 +61,37 @@ def enter(scene: Any, count: int, orientation: str = "Axial") -> list[Any]:
     return views
 
 
+def frame(scene: Any, views: list[Any]) -> None:
+    """Let new views show what the user looks at in the axial view, as much of it and as large: Slicer shows the origin.
+
+    Args:
+        scene: of the views.
+        views: their composite nodes.
+    """
+    looked_at = slice_node(scene, _AXIAL)
+    if looked_at is None:
+        return
+    width, height, depth = looked_at.GetFieldOfView()
+    for composite in views:
+        node = slice_node(scene, composite.GetLayoutName())
+        across, down, _ = (max(size, 1) for size in node.GetDimensions())
+        mm_a_pixel = max(width / across, height / down)
+        node.SetFieldOfView(mm_a_pixel * across, mm_a_pixel * down, depth)
+        node.GetSliceToRAS().DeepCopy(looked_at.GetSliceToRAS())
+        node.UpdateMatrices()
+
+
 def leave(scene: Any) -> None:
     """Switch back to the layout that was there before, if this one is shown."""
     layout = _layout(scene)
     if layout is not None and layout.GetViewArrangement() == LAYOUT:
         layout.SetViewArrangement(int(layout.GetAttribute(_BEFORE) or layout.SlicerLayoutFourUpView))
+
+
+def entered(scene: Any) -> bool:
+    """Whether the layout is shown."""
+    layout = _layout(scene)
+    return layout is not None and layout.GetViewArrangement() == LAYOUT
 
 
 def _layout(scene: Any) -> Any | None:

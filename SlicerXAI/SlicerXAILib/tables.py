@@ -10,6 +10,7 @@ import vtk
 from camlime.levels import LEVELS
 
 PREDICTION_COLUMNS = ("Class", "Probability")
+SLICE_COLUMNS = ("Slice", "Class", "Probability", "Map", "Remark", "R", "A", "S")
 REGION_COLUMNS = ("Region", "Weight", "Low", "High", "Volume (ml)", "R", "A", "S", "ID")
 SEGMENT_COLUMNS = ("Segment", "Volume (ml)", "Meaning")
 
@@ -43,12 +44,30 @@ def fill(node: Any, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> No
 def _column(first: Any) -> Any:
     if isinstance(first, str):
         return vtk.vtkStringArray()
-    return vtk.vtkIntArray() if isinstance(first, int) else vtk.vtkDoubleArray()
+    return vtk.vtkIntArray() if isinstance(first, int) else vtk.vtkDoubleArray()  # None too is a number
 
 
 def prediction_rows(prediction: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Class and probability, the most probable first."""
     return sorted(prediction["probabilities"].items(), key=lambda row: -row[1])
+
+
+def slice_rows(slices: Mapping[str, Any], lead: str) -> list[tuple[Any, ...]]:
+    """Rows for :data:`SLICE_COLUMNS`, in the scan's order: what the model says of each slice, and of its map.
+
+    Args:
+        slices: of a result (docs/worker.md).
+        lead: key of the map that is spoken of.
+    """
+    rows = []
+    for answer in slices["answers"]:
+        explained = answer.get("explanation") or {}
+        verdict = explained.get("evidence", {}).get(lead, {}).get("verdict", "") if explained else ""
+        name = answer["class"]
+        probability = None if name is None else float(answer["probabilities"][name])
+        centre = [float(x) for x in answer["centre_ras_mm"]]
+        rows.append((int(answer["index"]), name or "", probability, verdict, answer["flag"] or "", *centre))
+    return rows
 
 
 def region_rows(table: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
@@ -61,6 +80,8 @@ def region_rows(table: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         weight = region.get("weight")
         low, high = region.get("interval_95") or (None, None)
         name = str(region["name"] or f"Region {region['id']}")
+        if "slice" in region:
+            name = f"Slice {region['slice']}: {name}"
         centre = [float(x) for x in region["centre_ras_mm"]]
         rows.append((name, weight, low, high, float(region["volume_ml"]), *centre, int(region["id"])))
     return sorted(rows, key=lambda row: -abs(row[1] or 0.0))

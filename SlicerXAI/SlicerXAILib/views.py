@@ -77,6 +77,18 @@ def jump(scene: Any, point_world: np.ndarray) -> None:
         crosshair.SetCrosshairRAS(r, a, s)
 
 
+def slice_node(scene: Any, layout_name: str) -> Any | None:
+    """The node of a slice view by its layout name, such as ``Red``."""
+    nodes = slice_nodes(scene)
+    return next((node for node in nodes if node.GetLayoutName() == layout_name), None)
+
+
+def slice_nodes(scene: Any) -> list[Any]:
+    """All slice views' nodes of a scene."""
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
+    return [scene.GetNthNodeByClass(n, "vtkMRMLSliceNode") for n in range(count)]
+
+
 @dataclass(frozen=True)
 class ShownSlice:
     """Which of a volume's slices a view shows.

@@ -8,7 +8,7 @@ import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
-from SlicerXAILib.controls import chosen_value, fill_selector, fill_table
+from SlicerXAILib.controls import fill_selector, fill_table, keep_choice
 from SlicerXAILib.label_maps import segment_ids
 from SlicerXAILib.session import Event
 from SlicerXAILib.words import baseline_title, difference, percent
@@ -26,7 +26,7 @@ class WhatIfPanel:
         self._ui = ui
         self._scene = scene
         self._parameters: Any = None
-        ui.whatIfSegmentSelector.connect("currentIndexChanged(int)", self._choose)
+        keep_choice(ui.whatIfSegmentSelector, lambda: self._parameters, "what_if_segment")
         ui.paintButton.connect("clicked()", self._paint)
 
     def set_parameters(self, parameters: Any) -> None:
@@ -62,10 +62,6 @@ class WhatIfPanel:
     def clear(self) -> None:
         """Show no answer."""
         fill_table(self._ui.whatIfTable, [], [])
-
-    def _choose(self) -> None:
-        if self._parameters is not None:
-            self._parameters.what_if_segment = chosen_value(self._ui.whatIfSegmentSelector)
 
     def _paint(self) -> None:
         """Make an empty segment on the volume and go to the Segment Editor."""

@@ -23,7 +23,7 @@ from SlicerXAILib.inputs_panel import InputsPanel
 from SlicerXAILib.keep_panel import KeepPanel
 from SlicerXAILib.look_panel import LookPanel
 from SlicerXAILib.messages_panel import MessagesPanel
-from SlicerXAILib.place_panel import PlacePanel, slice_node
+from SlicerXAILib.place_panel import PlacePanel
 from SlicerXAILib.places import bundle_home, make_client
 from SlicerXAILib.problems import InputError, Problem
 from SlicerXAILib.questions import Questions
@@ -32,6 +32,7 @@ from SlicerXAILib.run_panel import RunPanel
 from SlicerXAILib.scene_nodes import Following, SceneExplanation
 from SlicerXAILib.session import Session
 from SlicerXAILib.setup_panel import SetupPanel
+from SlicerXAILib.views import slice_node
 from SlicerXAILib.what_if_panel import WhatIfPanel
 
 
@@ -97,7 +98,7 @@ class Panel:
         self.engine.ended.connect(self._worker_ended)
         self.inputs.changed.connect(self.refresh)
         self.run.progressed.connect(self.progress.progress)
-        self.run.predicted.connect(self.answer.predict)
+        self.run.predicted.connect(self.answer.hear)
         self.run.shown.connect(self._show_run)
         self.run.finished.connect(self._run_finished)
         self.questions.progressed.connect(self.progress.progress)
@@ -120,7 +121,7 @@ class Panel:
         if self.parameters.volume is None:
             selection = slicer.app.applicationLogic().GetSelectionNode()
             node = self._scene.GetNodeByID(selection.GetActiveVolumeID() or "")
-            if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            if node is not None and node.GetClassName() in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
                 self.parameters.volume = node
         if self.parameters.point is None and self._scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 1:
             self.parameters.point = self._scene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")
@@ -141,6 +142,7 @@ class Panel:
             return
         self._changing = True
         try:
+            self.inputs.suggest()
             self.inputs.refresh()
             if self.shown is not None and self.shown.alive and self.shown.input_node is not self.parameters.volume:
                 self.shown = None
@@ -193,7 +195,9 @@ class Panel:
         self.messages.clear()
         self.what_if.clear()
         try:
-            self.questions.what_if(self._case(), self.parameters.what_if_segmentation, self.parameters.what_if_segment)
+            self.questions.what_if(
+                self._case(one_slice=True), self.parameters.what_if_segmentation, self.parameters.what_if_segment
+            )
         except InputError as error:
             self.messages.show(error.problem)
             return
@@ -263,13 +267,14 @@ class Panel:
             return _("Choose a volume.")
         return "" if bundle else _("Choose a bundle.")
 
-    def _case(self) -> Case:
+    def _case(self, *, one_slice: bool = False) -> Case:
         bundle = self.inputs.bundle
         return case_of(
             self.parameters,
             bundle,
             lambda name: slice_node(self._scene, name),
             trusted=bundle is not None and bundle.name in self.engine.trusted,
+            one_slice=one_slice,
         )
 
     def _choose_explanation(self) -> None:

@@ -28,11 +28,11 @@ def quality_meaning(quality: str) -> str:
     }[quality]
 
 
-def quality_entry(quality: str, expected: Mapping[str, Any] | None) -> str:
-    """An entry of the quality selector, with the time that it is expected to take, where that is known."""
+def quality_entry(quality: str, expected: Mapping[str, Any] | None, slices: int = 1) -> str:
+    """An entry of the quality selector, with the time that so many slices are expected to take, where it is known."""
     if not expected or expected.get("seconds") is None:
         return quality_title(quality)
-    time = duration(float(expected["seconds"]))
+    time = duration(slices * float(expected["seconds"]))
     if expected.get("at_most"):
         return _("{quality} (at most {time})").format(quality=quality_title(quality), time=time)
     return _("{quality} (about {time})").format(quality=quality_title(quality), time=time)
@@ -69,6 +69,8 @@ def stage_title(stage: str) -> str:
 def progress_text(event: Mapping[str, Any]) -> str:
     """The line below the progress bar, from an event ``progress``."""
     title = stage_title(str(event.get("stage", "")))
+    if event.get("slice") is not None:
+        title = _("Slice {index}: {stage}").format(index=event["slice"], stage=title)
     left = event.get("seconds_left")
     if left is None:
         return _("{stage} ...").format(stage=title)
@@ -106,6 +108,15 @@ def badge(supported: bool | None) -> str:
     if supported is None:
         return _("NOT JUDGED")
     return _("SUPPORTED") if supported else _("NOT SUPPORTED")
+
+
+def flag_words(flag: str | None) -> str:
+    """Why a slice has no class."""
+    return {
+        None: "",
+        "constant": _("empty"),
+        "out of domain": _("unlike the training data"),
+    }.get(flag, str(flag))
 
 
 def baseline_title(baseline: str, kept: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camlime.archives import hash_file
 from camlime.authoring.explain_config import bundle_folder
 from camlime.benchmark.settings import FORMAT
 from camlime.bundle.config import BundleFolder
-from camlime.bundle.weights import hash_file
 from camlime.errors import OutputError, RequestError
 from camlime.overview.words import clean, method_title
 from camlime.saving import staged

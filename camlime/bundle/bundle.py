@@ -12,6 +12,7 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
+from camlime.archives import hash_file
 from camlime.bundle.activation import Activation, final_activation, find_activation, flatten_output
 from camlime.bundle.config import METADATA, BundleFolder
 from camlime.bundle.extract import Extract, left_behind
@@ -22,7 +23,7 @@ from camlime.bundle.resolve import Resolver
 from camlime.bundle.screening import read_configs, screened
 from camlime.bundle.settings import ExplainSettings
 from camlime.bundle.shipped import find_bundle
-from camlime.bundle.weights import find_weights, fit_weights, hash_file, is_torchscript, load_torchscript, read_weights
+from camlime.bundle.weights import find_weights, fit_weights, is_torchscript, load_torchscript, read_weights
 from camlime.errors import BundleError, UntrustedBundleError
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ class Metadata:
             empty if not said.
         output_count: outputs of the network; ``None`` if not said.
         class_names: names by output; empty if not said.
+        modality: of the input, such as ``CT``; empty if not said.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Metadata:
     spatial_shape: tuple[int | None, ...]
     output_count: int | None
     class_names: tuple[str, ...]
+    modality: str = ""
 
     @property
     def probe_shape(self) -> tuple[int, ...]:
@@ -66,6 +68,7 @@ class Metadata:
             spatial_shape=tuple(size if _is_size(size) else None for size in shape),
             output_count=count,
             class_names=_names(output, count),
+            modality=str(image.get("modality") or "")[:40],
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from camlime.archives import is_zip
 from camlime.bundle.config import BundleFolder
 from camlime.errors import BundleError, UntrustedBundleError
 
@@ -50,15 +50,6 @@ def find_weights(folder: BundleFolder) -> str:
 def is_torchscript(name: str) -> bool:
     """Whether weights of that name are TorchScript, which is code."""
     return name.endswith(".ts")
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -171,14 +162,6 @@ def _load_pickle(path: Path) -> Any:
         raise BundleError(
             f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again"
         ) from error
-
-
-def is_zip(path: Path) -> bool:
-    """Whether a file ends like a zip archive that can be opened."""
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # some damage is an error already here
-        return False
 
 
 def _entries(path: Path) -> list[zipfile.ZipInfo]:

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.bundle import Bundle
+from camlime.classifier import Classifier
 from camlime.domain import domain_digest
 from camlime.errors import BundleError, RequestError
 from camlime.explanation import Explanation
 from camlime.pipeline import Listeners, Prepared, Settings, explain
 from camlime.scan import Scan
 from camlime.slices.answers import SliceAnswers, classify_slices
+from camlime.slices.regions import SliceRegions
 from camlime.slices.stack import NATIVE
 from camlime.slices.stacking import stacked
 
@@ -109,6 +111,9 @@ def explain_slices(
     count: int = DEFAULT_EXPLAINED,
     listeners: Listeners | None = None,
     on_slice: Callable[[int], None] = lambda n: None,
+    on_answers: Callable[[SliceAnswers, tuple[int, ...]], None] = lambda answers, chosen: None,
+    classifier: Classifier | None = None,
+    labels: SliceRegions | None = None,
     **settings: Any,
 ) -> SliceExplanations:
     """Classify the slices of a volume and explain those with the strongest evidence.
@@ -124,7 +129,10 @@ def explain_slices(
         count: how many.
         listeners: for the progress of each explanation, and to cancel.
         on_slice: called with the index before a slice is explained.
-        **settings: fields of :class:`camlime.pipeline.Settings`, but ``point`` and ``regions`` from a file.
+        on_answers: called before that with all answers and the slices that will be explained.
+        classifier: the bundle's model, if it is on its device already.
+        labels: a label map of the scan, whose labels in each slice are its regions; supervoxels if ``None``.
+        **settings: fields of :class:`camlime.pipeline.Settings`, but ``point`` and ``regions``.
 
     Raises:
         CamlimeError: anything the user can put right.
@@ -142,7 +150,7 @@ def explain_slices(
     if wanted.guidance is not None:
         raise RequestError("guidance marks something in one image, not in slices of a volume")
     heard = listeners or Listeners()
-    answers = classify_slices(scan, bundle, plane=plane, slices=slices, device=wanted.device)
+    answers = classify_slices(scan, bundle, plane=plane, slices=slices, device=wanted.device, classifier=classifier)
     if not answers.inputs:
         raise RequestError(f"every slice asked for of {scan.source} is constant", hint="choose other slices")
     if wanted.class_name is not None:
@@ -151,7 +159,8 @@ def explain_slices(
     for n in chosen:
         if n not in answers.inputs:
             raise RequestError(f"slice {n} was not classified or is constant", hint="choose another slice to explain")
-    affine, first = _stacked_grid(answers)
+    affine, first = stacked_grid(answers)
+    on_answers(answers, chosen)
     done: dict[int, Explanation] = {}
     complete = True
     for n in chosen:
@@ -159,7 +168,8 @@ def explain_slices(
             break
         on_slice(n)
         ready = Prepared(answers.inputs[n], answers.classifier)
-        result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, **settings)
+        regions = None if labels is None else labels.of(answers.stack, n, answers.inputs[n])
+        result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, regions=regions, **settings)
         complete = result.complete
         if result.attributions:
             done[n] = result
@@ -174,8 +184,8 @@ def explain_slices(
     )
 
 
-def _stacked_grid(answers: SliceAnswers) -> tuple[NDArray[np.float64], int]:
-    """The inputs' common grid, one slice after the other.
+def stacked_grid(answers: SliceAnswers) -> tuple[NDArray[np.float64], int]:
+    """The inputs' common grid, one slice after the other: its affine, and the slice at its index 0.
 
     Raises:
         BundleError: the preprocessing gives slices grids that do not lie above each other.

@@ -136,6 +136,34 @@ def cut(scan: Scan, plane: str = NATIVE, held: Mapping[str, str] = AS_DISPLAYED)
     )
 
 
+def plane_of(scan: Scan, axis: int) -> str:
+    """The anatomical plane of the slices along one of a scan's axes, which :func:`cut` cuts along that axis.
+
+    Example:
+        >>> plane_of(Scan.from_array(np.random.rand(1, 4, 5, 6), np.eye(4)), 0)
+        'sagittal'
+    """
+    return _ACROSS[aff2axcodes(scan.affine)[axis]]
+
+
+def cut_labels(labels: NDArray[np.int32], stack: SliceStack) -> NDArray[np.int32]:
+    """A label map on the scan's voxels, ``(I, J, K)``, as the stack's slices hold it: ``(X, Y, N)``."""
+    order = [*(axis for axis in _turned(stack)[0]), stack.axis]
+    return labels[_turned(stack)[1]].transpose(order)
+
+
+def _turned(stack: SliceStack) -> tuple[list[int], tuple[slice, ...]]:
+    """The scan's axes that X and Y go along, and the step along each axis of the scan."""
+    between = np.rint(np.linalg.inv(stack.scan.affine)[:3, :3] @ stack.affine[:3, :2])
+    steps = [slice(None)] * 3
+    order = []
+    for column in between.T:
+        axis = int(np.argmax(np.abs(column)))
+        order.append(axis)
+        steps[axis] = slice(None, None, int(np.sign(column[axis])))
+    return order, tuple(steps)
+
+
 def _single(scan: Scan, plane: str) -> SliceStack:
     found = _ACROSS[aff2axcodes(scan.affine)[2]]
     if plane not in (NATIVE, found):

@@ -20,6 +20,9 @@ QUALITIES: dict[str, dict[str, Any]] = {
 """Settings of :func:`camlime.explain` by the name of a quality."""
 
 
+PLANES = ("axial", "coronal", "sagittal", "native")
+
+
 class FieldError(ValueError):
     """A field is missing, not known, or of the wrong type."""
 
@@ -92,6 +95,21 @@ def _is_mask(value: Any) -> bool:
     return _is_path(value) or (isinstance(value, dict) and set(value) == {"array"} and _is_array_path(value["array"]))
 
 
+def _is_slices(value: Any) -> bool:
+    if not isinstance(value, dict) or not set(value) <= {"axis", "plane", "first", "last"}:
+        return False
+    first: Any = value.get("first")
+    last: Any = first if value.get("last") is None else value["last"]
+    return bool(
+        (value.get("axis") is None) != (value.get("plane") is None)
+        and (value.get("axis") is None or (_is_int(value["axis"]) and 0 <= value["axis"] < 3))
+        and (value.get("plane") is None or value["plane"] in PLANES)
+        and _is_int(first)
+        and _is_int(last)
+        and 0 <= first <= last < 1 << 31
+    )
+
+
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -120,7 +138,7 @@ CASE = {
     "series": TEXT,
     "device": Field("auto, cpu, cuda or cuda:N", _is_text),
     "trust_code": SWITCH,
-    "slices": Field("left out: it is reserved", lambda value: False),
+    "slices": Field("an object with axis or plane, first and perhaps last", _is_slices),
 }
 SCAN_NEEDED = Field(SCAN.meaning, SCAN.check, required=True)
 

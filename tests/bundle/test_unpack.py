@@ -11,8 +11,9 @@ import pytest
 from bundle_factory import write
 from support.hostile_bundles import zipped
 
+from camlime.archives import unpack
 from camlime.bundle import Bundle
-from camlime.bundle.unpack import unpack, unpacked_bundle
+from camlime.bundle.unpack import unpacked_bundle
 from camlime.errors import BundleError, UntrustedBundleError
 
 

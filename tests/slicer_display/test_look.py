@@ -118,6 +118,30 @@ def test_one_legend_tells_what_the_first_map_shows(shown: Any) -> None:
     assert legends(desk) == {}
 
 
+def test_side_by_side_shows_what_was_looked_at(shown: Any) -> None:
+    desk, _, explanation = shown
+    for i in range(3):
+        desk.add_slice_view(f"{side_by_side.VIEWS}{i}", "Axial")
+        desk.slices[f"{side_by_side.VIEWS}{i}"].GetSliceNode().SetDimensions(100 + 50 * i, 120, 1)
+    red = desk.slices["Red"].GetSliceNode()
+    red.JumpSliceByCentering(400.0, -300.0, 903.0)
+    explanation.look = replace(explanation.look, maps=("gradcam", "lime"), side_by_side=True, segments=())
+    for i in range(3):
+        node = desk.slices[f"{side_by_side.VIEWS}{i}"].GetSliceNode()
+        np.testing.assert_allclose(matrix_of(node), matrix_of(red), atol=1e-6)
+        ratios = np.array(node.GetFieldOfView()[:2]) / np.array(red.GetFieldOfView()[:2])
+        assert ratios.min() == pytest.approx(1.0)  # all of it, and no more than that on one axis
+        width, height, _ = node.GetFieldOfView()
+        assert width / (100 + 50 * i) == pytest.approx(height / 120)  # pixels are squares
+    node.JumpSliceByCentering(0.0, 0.0, 0.0)
+    explanation.look = replace(explanation.look, opacity=0.3)
+    assert matrix_of(node)[:3, 3] == pytest.approx([0, 0, 0])  # the user has moved it since
+
+
+def matrix_of(node: Any) -> np.ndarray:
+    return np.array([[node.GetSliceToRAS().GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
 def test_side_by_side_shows_one_map_a_view_and_goes_back(shown: Any) -> None:
     desk, _, explanation = shown
     layout = desk.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")

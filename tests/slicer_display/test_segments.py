@@ -16,6 +16,8 @@ import slicer.util
 import vtk
 from SlicerXAILib import segments
 from SlicerXAILib.scene_nodes import SceneExplanation
+from SlicerXAILib.shapes import SURFACE_VOXELS, shapes_of
+from SlicerXAILib.surfaces import surface_of
 
 from camlime.levels import AGREEMENT, CONFLICT, EVIDENCE_LEVELS, LEVELS, STRONG_FOR
 from slicer_display.grids import GRIDS
@@ -136,4 +138,27 @@ def test_what_is_shown_of_segments(desk: Any, make_result: Callable[..., Any]) -
 def test_millilitres_of_a_sheared_grid() -> None:
     affine = np.array([[1, 0.5, 0, 0], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])
     labels = np.full((10, 10, 10), STRONG_FOR.label, dtype=np.uint8)
-    assert segments.volumes_ml(labels, EVIDENCE_LEVELS, affine) == {"strong_for": pytest.approx(6.0)}
+    assert segments.volumes_ml(shapes_of(labels, EVIDENCE_LEVELS), affine) == {"strong_for": pytest.approx(6.0)}
+
+
+def test_a_large_ball_has_its_surface_where_it_is_from_blocks_of_voxels() -> None:
+    index = np.stack(np.indices((90, 80, 120)), axis=-1)
+    labels = np.zeros((90, 80, 120), np.uint8)
+    labels[((index - [50, 41, 62]) ** 2).sum(axis=-1) <= 30**2] = STRONG_FOR.label
+    (shape,) = shapes_of(labels, EVIDENCE_LEVELS)
+    assert np.prod(np.array(shape.coarse.shape) - 2) <= SURFACE_VOXELS < shape.inside.size
+    affine = np.array([[0, 2, 0, 10], [-1, 0, 0, 20], [0, 0, 0.5, 30], [0, 0, 0, 1.0]])
+    surface = surface_of(shape, affine)
+    np.testing.assert_allclose(surface.GetCenter(), (affine @ [50, 41, 62, 1])[:3], atol=0.5)
+    measure = vtk.vtkMassProperties()
+    measure.SetInputData(surface)
+    assert measure.GetVolume() == pytest.approx((labels > 0).sum(), rel=0.05)
+
+
+def test_a_sheet_thinner_than_half_a_block_is_still_drawn() -> None:
+    labels = np.zeros((200, 200, 40), np.uint8)
+    labels[..., 3] = labels[..., 30] = STRONG_FOR.label
+    labels[0, 0, :] = STRONG_FOR.label
+    (shape,) = shapes_of(labels, EVIDENCE_LEVELS)
+    assert max(shape.block) > 2
+    assert surface_of(shape, np.eye(4)).GetNumberOfPolys() > 100

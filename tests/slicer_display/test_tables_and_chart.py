@@ -124,3 +124,62 @@ def test_without_evidence_there_is_no_chart(
     explanation.complete(replace(make_result(np.eye(4)), evidence={}))
     assert explanation.chart() is None
     assert not [node for node in desk.nodes() if "Plot" in node]
+
+
+def slices_of(result: Any) -> dict[str, Any]:
+    """What a worker says of four slices: two tested, one flagged, one not explained."""
+    evidence = result.evidence["lime"]
+
+    def answer(index: int, probability: float | None, supported: bool | None) -> dict[str, Any]:
+        told = {"explained_class": "malignant", "evidence": {"lime": {**evidence, "supported": supported}}}
+        told["evidence"]["lime"]["verdict"] = "supported" if supported else "NOT SUPPORTED"
+        return {
+            "index": index,
+            "centre_ras_mm": [1.0, 2.0, float(index)],
+            "class": None if probability is None else "malignant",
+            "probabilities": None if probability is None else {"malignant": probability, "benign": 1 - probability},
+            "flag": "out of domain" if probability is None else None,
+            "explanation": None if supported is None else told,
+        }
+
+    return {"answers": [answer(3, 0.7, True), answer(4, 0.9, False), answer(5, None, None), answer(6, 0.6, None)]}
+
+
+def test_each_slice_of_a_range_has_its_row_and_its_verdict(desk: Any, make_result: Callable[..., Any]) -> None:
+    one = make_result(np.eye(4))
+    rows = tuple({**row, "slice": 4} for row in one.region_table)
+    slices = slices_of(one)
+    result = replace(one, slices=slices, prediction={}, explained_class="", evidence={}, agreement=None)
+    result = replace(result, region_table=rows)
+    ct = desk.add_volume(np.zeros((24, 20, 16), np.int16), np.eye(4))
+    explanation = SceneExplanation.begin(ct, "Why?")
+    explanation.complete(result)
+    summary = explanation.summary
+    assert [row["index"] for row in summary["slices"]] == [3, 4, 5, 6]
+    assert [row["class"] for row in summary["slices"]] == ["malignant", "malignant", None, "malignant"]
+    assert [row["verdict"] for row in summary["slices"]] == ["supported", "NOT SUPPORTED", "", ""]
+    assert explanation.supported("lime") is False
+    assert summary["evidence"]["lime"]["in_words"] == ["Slice 3: supported.", "Slice 4: NOT SUPPORTED."]
+    table = explanation.table("prediction").GetTable()
+    assert table.GetColumnName(0) == "Slice" and table.GetNumberOfRows() == 4
+    assert table.GetColumnByName("Probability").GetValue(1) == pytest.approx(0.9)
+    assert np.isnan(table.GetColumnByName("Probability").GetValue(2))
+    assert table.GetColumnByName("Remark").GetValue(2) == "out of domain"
+    assert "slice 4" in explanation.chart().GetTitle()
+    regions = explanation.table("regions").GetTable()
+    assert regions.GetValue(0, 0).ToString() == "Slice 4: Region 2"
+    explanation.jump_to(summary["slices"][0]["centre_ras"])
+    assert desk.slices["Red"].GetSliceNode().GetSliceToRAS().GetElement(2, 3) == pytest.approx(3.0)
+
+
+def test_a_range_of_which_nothing_was_tested_is_not_judged(desk: Any, make_result: Callable[..., Any]) -> None:
+    one = make_result(np.eye(4))
+    slices = slices_of(one)
+    for answer in slices["answers"]:
+        if answer["explanation"]:
+            answer["explanation"]["evidence"] = {}
+    ct = desk.add_volume(np.zeros((24, 20, 16), np.int16), np.eye(4))
+    explanation = SceneExplanation.begin(ct, "Why?")
+    explanation.complete(replace(one, slices=slices, prediction={}, evidence={}, agreement=None))
+    assert explanation.supported("lime") is None
+    assert explanation.chart() is None

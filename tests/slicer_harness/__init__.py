@@ -1,6 +1,7 @@
 """Run a Slicer scripted module without Slicer: slicer-core (real MRML) + PySide6 dressed as PythonQt.
 
-bootstrap(source) needs a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied.
+bootstrap(source) needs a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied. Without one, what
+needs no parameter node and no module file still runs: texts are then never translated.
 """
 
 from __future__ import annotations
@@ -9,9 +10,18 @@ import importlib
 import importlib.util
 import os
 import sys
+import types
 
 
-def bootstrap(slicerPython, extraPaths=()):
+def _untranslated():
+    """In the place of Slicer's ``slicer.i18n``: texts as they are."""
+    module = types.ModuleType("slicer.i18n")
+    module.tr = lambda text, context=None: text
+    module.translate = lambda context, text: text
+    return module
+
+
+def bootstrap(slicerPython=None, extraPaths=()):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     import slicer
 
@@ -20,7 +30,10 @@ def bootstrap(slicerPython, extraPaths=()):
     from . import pythonqt
 
     qt = pythonqt.install()[0]
-    slicer.__path__.append(slicerPython)  # after slicer-core's own folder: its util.py wins
+    if slicerPython is None:
+        slicer.i18n = sys.modules["slicer.i18n"] = _untranslated()
+    else:
+        slicer.__path__.append(slicerPython)  # after slicer-core's own folder: its util.py wins
     from . import app, uiloader, widgets
 
     qt.QUiLoader = uiloader.UiLoader

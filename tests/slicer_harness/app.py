@@ -81,7 +81,7 @@ class App(QtWidgets.QApplication):
         return self.__dict__["_logic"]
 
     def settings(self):
-        return QtCore.QSettings(os.path.join(tempfile.gettempdir(), "harness.ini"), QtCore.QSettings.IniFormat)
+        return QtCore.QSettings(os.path.join(self.__dict__["_folder"], "Slicer.ini"), QtCore.QSettings.IniFormat)
 
     userSettings = settings
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.slicer_panel import MODULE, bootstrapped, until
+from support.slicer_panel import MODULE, bootstrapped, parts, until
 
 POINT = "Nodule"
 
@@ -40,12 +40,20 @@ class Answers:
 
 @pytest.fixture(scope="session")
 def slicer() -> Any:
-    return bootstrapped()
+    return parts()
+
+
+@pytest.fixture
+def slicer_scene(slicer: Any) -> Any:
+    """The scene, emptied."""
+    slicer.mrmlScene.Clear()
+    return slicer.mrmlScene
 
 
 @pytest.fixture(scope="session")
 def opened(slicer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The module, opened, with a worker that is starting; ended at the end of the session."""
+    bootstrapped()
     import slicer_harness
     from SlicerXAILib import dialogs
     from SlicerXAILib.sample_data import SAMPLE  # noqa: F401  the module's package can be imported
@@ -60,12 +68,10 @@ def opened(slicer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def desk(opened: Any, slicer: Any) -> Any:
+def desk(opened: Any, slicer: Any, slicer_scene: Any) -> Any:
     """An empty scene, no message, no errors in slots before or after."""
     from slicer_harness import pythonqt
 
-    opened.panel.scene_closing()
-    slicer.mrmlScene.Clear()
     for name in ("Red", "Green", "Yellow"):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
         node.SetLayoutName(name)
@@ -107,7 +113,7 @@ def phantom(desk: Any, phantom_files: Path) -> Any:
 
 
 @pytest.fixture
-def small_volume(desk: Any, slicer: Any) -> Any:
+def small_volume(slicer: Any, slicer_scene: Any) -> Any:
     """12 x 10 x 8 voxels with numbers that say where they are."""
     import slicer.util
 
@@ -124,9 +130,3 @@ def slicer_module_copy(slicer: Any) -> Any:
     import slicer_harness
 
     return slicer_harness.loadModule(str(MODULE))[2]
-
-
-@pytest.fixture
-def slicer_scene(desk: Any, slicer: Any) -> Any:
-    """The empty scene."""
-    return slicer.mrmlScene

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.slicer_panel import bootstrapped
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
 from SlicerXAILib.words import duration, percent, progress_text, quality_entry  # noqa: E402
@@ -100,5 +100,7 @@ def test_times_and_probabilities_are_for_people():
     assert quality_entry("quick", {"seconds": 3.2, "at_most": False}) == "Quick (about 3 s)"
     assert quality_entry("until_certain", {"seconds": 100, "at_most": True}) == "Until certain (at most 2 min)"
     assert quality_entry("standard", None) == "Standard"
+    assert quality_entry("quick", {"seconds": 3.2, "at_most": False}, slices=20) == "Quick (about 64 s)"
+    assert progress_text({"stage": "lime", "seconds_left": 12.5, "slice": 7}) == "Slice 7: LIME: 12 s left"
     assert progress_text({"stage": "lime", "seconds_left": 12.5}) == "LIME: 12 s left"
     assert progress_text({"stage": "dreaming", "seconds_left": None}) == "dreaming ..."

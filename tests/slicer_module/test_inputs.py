@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.slicer_panel import bootstrapped
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 import vtk  # noqa: E402
 from SlicerXAILib.inputs import Plane, ScanFiles, affine_of, pixels_of, plane_affine, plane_of  # noqa: E402
-from SlicerXAILib.label_maps import label_map, save_label_map, segment_mask  # noqa: E402
+from SlicerXAILib.label_maps import label_job, segment_mask  # noqa: E402
 from SlicerXAILib.problems import InputError  # noqa: E402
 
 from camlime.scan import Scan, load_label_map  # noqa: E402
@@ -103,24 +103,37 @@ def test_segments_arrive_with_names_on_the_voxels_that_they_cover(oblique, slice
         if mask.any():
             slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment, oblique)
     before = slicer_scene.GetNumberOfNodes()
-    labels, names = label_map(segmentation, oblique)
+    job = label_job(segmentation, oblique)
     assert [
         n.GetClassName() for n in map(slicer_scene.GetNthNode, range(before, slicer_scene.GetNumberOfNodes()))
     ] == []
-    assert names == {1: "left lung"}
-    assert np.array_equal(labels, masks["left lung"].T)
-
-    path = save_label_map(tmp_path / "regions.seg.nrrd", labels, names, oblique)
-    read, affine, read_names = load_label_map(path)
+    assert np.array_equal(job.labels, masks["left lung"].T)
+    read, affine, read_names = load_label_map(job.write(tmp_path / "regions.seg.nrrd"))
     assert read_names == {1: "left lung"}
-    assert np.array_equal(read, labels)
+    assert np.array_equal(read, masks["left lung"].T)
     assert np.allclose(affine, affine_of(oblique), atol=1e-5)
 
     plane = Plane(0, 7)
     assert np.array_equal(
-        segment_mask(segmentation, segmentation.GetSegmentation().GetNthSegmentID(0), oblique, plane), labels[7] == 1
+        segment_mask(segmentation, segmentation.GetSegmentation().GetNthSegmentID(0), oblique, plane), read[7] == 1
     )
     with pytest.raises(InputError, match="no voxel"):
         segment_mask(segmentation, segmentation.GetSegmentation().GetNthSegmentID(1), oblique)
     with pytest.raises(InputError, match="no longer"):
         segment_mask(segmentation, "gone", oblique)
+
+
+def test_names_of_any_letters_arrive_and_a_segmentation_that_covers_nothing_is_a_message(
+    small_volume, slicer_scene, tmp_path
+):
+    segmentation = slicer_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "hollow")
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(small_volume)
+    name = "Läsion := 3; a\\b"
+    segment = segmentation.GetSegmentation().AddEmptySegment("", name)
+    with pytest.raises(InputError, match="hollow"):
+        label_job(segmentation, small_volume).write(tmp_path / "none.seg.nrrd")
+    assert not list(tmp_path.iterdir())
+    mask = np.zeros((8, 10, 12), np.uint8)
+    mask[2, 3, 4] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment, small_volume)
+    assert load_label_map(label_job(segmentation, small_volume).write(tmp_path / "one.seg.nrrd"))[2] == {1: name}

@@ -17,10 +17,11 @@ bootstrapped()
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 from SlicerXAILib.bundles import BundleInfo  # noqa: E402
-from SlicerXAILib.place_panel import slice_node  # noqa: E402
+from SlicerXAILib.case import SliceRange  # noqa: E402
+from SlicerXAILib.views import slice_node  # noqa: E402
 
 SHIPPED = ROOT / "monai_bundle" / "lung_nodule_ct"
-PICTURE = BundleInfo("picture", "A picture bundle", "", ("no", "yes"), 2, 1, False, ())
+PICTURE = BundleInfo("picture", "A picture bundle", "", ("no", "yes"), 2, 1, "", False, ())
 
 
 def choose(selector: Any, value: str) -> None:
@@ -108,6 +109,22 @@ def test_place_makes_a_point_list_and_waits_for_a_click(ready, small_volume):
     assert "outside" in ready.ui.messageLabel.text
 
 
+def test_place_leaves_points_alone_that_the_user_brought(ready, small_volume):
+    ready.panel.parameters.volume = small_volume
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "findings")
+    for at in ((0, 8, 12), (1, 9, 13)):
+        own.AddControlPoint(*at)
+    ready.panel.parameters.point = own
+    ready.ui.placePointButton.click()
+    assert own.GetNumberOfControlPoints() == 2
+    placed = ready.panel.parameters.point
+    assert placed is not own
+    placed.AddControlPoint(0, 8, 12)
+    ready.ui.placePointButton.click()
+    assert ready.panel.parameters.point is placed
+    assert placed.GetNumberOfControlPoints() == 0
+
+
 def test_the_slice_follows_the_view_and_a_range_is_checked(ready, small_volume):
     panel, ui = ready.panel, ready.ui
     panel.parameters.volume = small_volume
@@ -118,18 +135,21 @@ def test_the_slice_follows_the_view_and_a_range_is_checked(ready, small_volume):
         red.JumpSliceByCentering(0, 15, 11 + 3 * 4)
         assert ui.sliceLabel.text == "slice 4 of 0 to 7"
         case = panel._case()
-        assert [(plane.axis, plane.index) for plane in case.planes] == [(2, 4)]
+        assert case.slices == SliceRange(axis=2, first=4, last=4)
+        assert case.fields()["slices"] == {"axis": 2, "first": 4, "last": 4}
         ui.sliceRangeCheckBox.checked = True
         assert ui.firstSliceSpinBox.enabled
+        assert (ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value) == (4, 4)
         ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value = 5, 3
-        assert [plane.index for plane in panel._case().planes] == [3, 4, 5]
+        assert panel._case().slices == SliceRange(axis=2, first=3, last=5)
+        assert panel._case(one_slice=True).slices == SliceRange(axis=2, first=4, last=4)
         ui.lastSliceSpinBox.value = 8
         ui.explainButton.click()
         assert "no slice 8" in ui.messageLabel.text
         ui.sliceRangeCheckBox.checked = False
         choose(ui.sliceViewSelector, "Yellow")
         slice_node(slicer.mrmlScene, "Yellow").JumpSliceByCentering(0, 15, 20)
-        assert panel._case().planes[0].axis == 0
+        assert panel._case().slices.axis == 0
     finally:
         del panel.engine.bundles["picture"]
 

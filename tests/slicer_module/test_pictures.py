@@ -14,8 +14,8 @@ bootstrapped()
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 from SlicerXAILib.inputs import affine_of  # noqa: E402
-from SlicerXAILib.place_panel import slice_node  # noqa: E402
 from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
+from SlicerXAILib.views import slice_node  # noqa: E402
 
 SCALE = {
     "_target_": "ScaleIntensityRanged",
@@ -44,7 +44,7 @@ def ball(ready: Any) -> Any:
 
 def test_the_slice_in_view_and_then_a_range(ready, ball, tmp_path):
     panel, ui = ready.panel, ready.ui
-    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE])
+    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE], explain={"slices": {"axial": "RA"}})
     panel.parameters.volume = ball
     panel.parameters.quality = "quick"
     panel.inputs.open_bundle(str(bundle))
@@ -55,6 +55,7 @@ def test_the_slice_in_view_and_then_a_range(ready, ball, tmp_path):
     ui.explainButton.click()
     until(lambda: not panel.run.running)
     assert ui.messageLabel.text == ""
+    assert panel.shown.title == "Why bright? Slice 3"
     strongest = np.array(panel.shown.summary["strongest_point_ras"])
     assert np.linalg.norm(strongest - centre[:3]) < 5
     image = panel.shown.volume("fused").GetImageData()
@@ -67,12 +68,86 @@ def test_the_slice_in_view_and_then_a_range(ready, ball, tmp_path):
     until(lambda: not panel.run.running)
     assert ui.messageLabel.text == ""
     found = SceneExplanation.of(ball)
-    assert len(found) == 4
-    assert [one.title.split()[-1] for one in found[1:]] == ["2", "3", "4"]
-    heights = [affine_of(one.volume("fused"))[2, 3] for one in found[1:]]
-    assert np.allclose(heights, [14, 16, 18])
-    assert ui.explanationSelector.count == 4
-    ui.explanationSelector.setCurrentIndex(3)
+    assert len(found) == 2
+    stack = panel.shown.volume("fused")
+    assert panel.shown.hub is found[1].hub
+    assert panel.shown.title.endswith("Slices 2 to 4")
+    assert stack.GetImageData().GetDimensions() == (24, 20, 3)
+    assert np.allclose(affine_of(stack) @ [*BALL[:2], 1, 1], centre, atol=0.01)
+    assert [ui.predictionTable.item(row, 0).text() for row in range(3)] == ["2", "3", "4"]
+    assert ui.predictionTable.item(1, 1).text() == "bright"
+    assert ui.regionsTable.item(0, 0).text().startswith("Slice ")
+    assert "Slice" in panel.shown.table("prediction").GetTable().GetColumnName(0)
+    ui.predictionTable.cellClicked.emit(0, 0)
+    red = slice_node(slicer.mrmlScene, "Red")
+    assert red.GetSliceToRAS().GetElement(2, 3) == pytest.approx(14, abs=0.01)
+    assert ui.explanationSelector.count == 2
+    ui.explanationSelector.setCurrentIndex(1)
     assert panel.shown.hub is found[0].hub
     ui.removeButton.click()
-    assert ui.explanationSelector.count == 3
+    assert ui.explanationSelector.count == 1
+
+
+def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
+    panel, ui = ready.panel, ready.ui
+    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE])
+    panel.parameters.volume = ball
+    panel.inputs.open_bundle(str(bundle))
+    until(lambda: panel.inputs.bundle is not None)
+    centre = affine_of(ball) @ [*BALL, 1]
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*centre[:3])
+    ui.paintButton.click()
+    mask = (slicer.util.arrayFromVolume(ball) > 500).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        mask, panel.parameters.what_if_segmentation, panel.parameters.what_if_segment, ball
+    )
+    panel.parameters.use_slice_range = True
+    until(lambda: ui.whatIfButton.enabled)
+    ui.whatIfButton.click()
+    until(lambda: not panel.questions.running)
+    assert ui.messageLabel.text == ""
+    assert ui.whatIfTable.rowCount > 2
+    bright = [ui.whatIfTable.horizontalHeaderItem(c).text() for c in range(3)].index("bright")
+    assert "(-" in ui.whatIfTable.item(1, bright).text()
+
+
+def test_colours_go_the_whole_way(ready, tmp_path):
+    """A picture of an odd size with opacity, as PNG files are loaded, and a bundle that takes red, green and blue."""
+    panel, ui = ready.panel, ready.ui
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "tile")
+    pixels = np.full((1, 20, 24, 4), 40, dtype=np.uint8)
+    pixels[0, 12:18, 3:9, :3] = 250
+    pixels[..., 3] = 255
+    slicer.util.updateVolumeFromArray(node, pixels)
+    node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
+    scale = {**SCALE, "a_max": 255.0}
+    bundle = write_blob_bundle(tmp_path / "rgb", (24, 20), channels=3, steps=[scale])
+    panel.parameters.volume = node
+    panel.parameters.quality = "quick"
+    panel.inputs.open_bundle(str(bundle))
+    until(lambda: panel.inputs.bundle is not None)
+    assert ui.sliceFrame.isHidden()
+    assert ui.pointFrame.isHidden()
+    ui.explainButton.click()
+    until(lambda: not panel.run.running)
+    assert ui.messageLabel.text == ""
+    assert ui.predictionTable.rowCount == 2
+    strongest = np.array(panel.shown.summary["strongest_point_ras"])
+    assert np.linalg.norm(strongest - (affine_of(node) @ [5.5, 14.5, 0, 1])[:3]) < 5
+    values = slicer.util.arrayFromVolume(panel.shown.volume("fused"))
+    assert values.shape == (1, 20, 24)
+    assert values[0, 12:18, 3:9].mean() > values.mean()
+    assert np.allclose(affine_of(panel.shown.volume("fused")), affine_of(node))
+    assert panel.shown.segmentation("evidence").GetSegmentation().GetNumberOfSegments() > 0
+
+
+def test_grey_values_for_a_bundle_that_takes_colours_are_a_message(ready, small_volume, tmp_path):
+    panel, ui = ready.panel, ready.ui
+    panel.parameters.volume = small_volume
+    panel.inputs.open_bundle(str(write_blob_bundle(tmp_path / "rgb", (24, 20), channels=3)))
+    until(lambda: panel.inputs.bundle is not None)
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(0, 15, 20)
+    ui.explainButton.click()
+    until(lambda: not panel.run.running)
+    assert "channel" in ui.messageLabel.text
+    assert panel.shown is None

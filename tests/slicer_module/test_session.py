@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from support.slicer_panel import bootstrapped
+import pytest
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 from SlicerXAILib.background import Background  # noqa: E402
 from SlicerXAILib.session import Session, newest_only  # noqa: E402
+from SlicerXAILib.steps import Steps  # noqa: E402
 
 
 class Line:
@@ -146,3 +150,80 @@ def test_after_a_stop_nobody_hears_anything():
     made.background.poll()
     assert heard == []
     assert not line.running
+
+
+def test_steps_are_taken_one_by_one_and_the_end_is_told():
+    steps, heard = Steps(), []
+
+    def walk(name: str, count: int):
+        for n in range(count):
+            heard.append(f"{name}{n}")
+            yield
+
+    steps.run(walk("a", 2), lambda: heard.append("a done"), heard.append)
+    steps.run(walk("b", 1), lambda: heard.append("b done"), heard.append)
+    steps.poll(0.0)
+    assert heard == ["a0"]
+    steps.poll(0.0)
+    steps.poll(0.0)
+    assert heard == ["a0", "a1", "a done"]
+    steps.poll(60.0)
+    assert heard[3:] == ["b0", "b done"]
+    assert not steps.running
+
+
+def test_a_step_that_fails_is_told_and_ends_only_its_own_walk():
+    steps, heard = Steps(), []
+
+    def fails():
+        yield
+        raise ValueError("no")
+
+    steps.run(fails(), lambda: heard.append("done"), lambda error: heard.append(str(error)))
+    steps.run(iter(()), lambda: heard.append("other done"), heard.append)
+    steps.poll(60.0)
+    assert heard == ["no", "other done"]
+
+
+def test_a_step_that_lets_events_pass_is_not_begun_twice():
+    steps, heard = Steps(), []
+
+    def walk():
+        heard.append("begun")
+        steps.poll(60.0)  # as a timer's tick would, in the middle of a step
+        heard.append("ended")
+        yield
+
+    steps.run(walk(), lambda: heard.append("done"), lambda error: heard.append(repr(error)))
+    steps.poll(60.0)
+    assert heard == ["begun", "ended", "done"]
+
+
+def test_after_a_stop_no_step_is_taken():
+    made, _, clock = session()
+    heard: list[Any] = []
+    made.start()
+    made.steps.run(iter(heard.append(n) for n in range(3)), lambda: heard.append("done"), heard.append)
+    made.stop()
+    clock.ticks = True
+    clock.tick()
+    assert heard == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="usleep is not in Windows")
+def test_threads_get_their_turn_in_a_program_that_holds_the_lock_while_it_waits():
+    """As Slicer's own thread does between two ticks: ``PyDLL`` keeps Python's lock, unlike ``CDLL``."""
+    wait = ctypes.PyDLL(None).usleep
+    background, heard = Background(), []
+
+    def work() -> int:
+        return sum(len(bytes(1000)) for _ in range(20_000))
+
+    background.run(work, heard.append, heard.append)
+    ticks = 0
+    while not heard and ticks < 200:
+        wait(20_000)
+        background.give_way(0.005)
+        background.poll()
+        ticks += 1
+    assert heard == [20_000_000]

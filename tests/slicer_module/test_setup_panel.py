@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.slicer_panel import bootstrapped
+from support.slicer_panel import parts
 
-bootstrapped()
+parts()
 
 from SlicerXAILib import packages  # noqa: E402
 from SlicerXAILib.packages import Installer, installed_version, missing, requirements  # noqa: E402
@@ -56,7 +56,7 @@ def test_missing_is_what_is_absent_or_too_old():
         return {"monai": "0.9", "lime": None}.get(name, "9999.0")
 
     assert missing(version) == ["monai>=1.5", "lime>=0.2.0.1"]
-    assert missing(lambda name: "99.0") == []
+    assert missing(lambda name: "9999.0") == []
 
 
 def test_torch_comes_only_from_the_pytorch_extension_and_slicers_numpy_stays():

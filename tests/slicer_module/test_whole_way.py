@@ -22,6 +22,7 @@ import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 
 BLOCK_SECONDS = 0.1
+"""Goal for a turn of the event loop."""
 
 
 class Heart:
@@ -63,8 +64,6 @@ def test_maps_sharpen_while_nothing_blocks_and_the_nodule_is_found(ready, phanto
     titles, stages = [], []
 
     def watch() -> None:
-        if ui.progressLabel.text.startswith("Writing"):
-            return  # the engine is done: what comes now is the last word
         heart.beat()
         titles.append(ui.mapSelector.currentText)
         stages.append(ui.progressLabel.text)
@@ -224,6 +223,32 @@ def test_cancelled_at_once_nothing_is_left(ready, phantom):
     until(lambda: not panel.run.running)
     assert panel.shown is None
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+
+
+def test_deleted_between_two_steps_of_the_last_word_it_stops_quietly(ready, phantom, monkeypatch):
+    panel = ask(ready, phantom)
+    taken = panel.engine.session.steps.poll
+    steps = []
+
+    def one(seconds: float) -> None:
+        taken(0.0)
+        if panel.run.running and panel.shown is not None and panel.shown.segmentation("evidence") is not None:
+            steps.append(panel.shown)
+            slicer.mrmlScene.RemoveNode(panel.shown.hub)
+
+    monkeypatch.setattr(panel.engine.session.steps, "poll", one)
+    until(lambda: not panel.run.running)
+    assert len(steps) == 1
+    assert ready.ui.messageLabel.text == ""
+    assert panel.shown is None
+
+
+def test_no_step_is_taken_of_a_run_that_is_over(desk):
+    run, taken = desk.panel.run, []
+    run._walk((taken.append(n) for n in range(3)), lambda: taken.append("done"))
+    run._end()
+    desk.panel.engine.session.steps.poll(1.0)
+    assert taken == []
 
 
 @pytest.mark.parametrize("what", ["hub", "volume", "scene"])

@@ -14,7 +14,8 @@ from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.resampling import resample
 from camlime.scan import Scan, save_volume
-from camlime.slices import classify_slices, explain_slices
+from camlime.slices import classify_slices, cut, explain_slices
+from camlime.slices.stack import cut_labels, plane_of
 
 POINT = np.array([12.0, -9.0, 31.0])
 QUICK = {"budget": 192, "n_regions": 60, "evidence_budget": 0, "device": "cpu", "class_name": "bright", "count": 1}
@@ -182,3 +183,14 @@ def test_names_of_files_give_doubts(bundle_path, tmp_path):
         saved = save_volume(tmp_path / name, scan.image[0].numpy(), scan.affine)
         warnings = classify_slices(Scan.read(saved), Bundle.load(path), device="cpu").warnings
         assert any("may not be a T1 series" in text for text in warnings) == doubted
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("direction", list(DIRECTIONS))
+def test_label_maps_are_cut_and_turned_as_the_scan_is(direction, plane):
+    scan = lesion_volume(DIRECTIONS[direction])
+    labels = np.arange(np.prod(scan.shape), dtype=np.int32).reshape(scan.shape)
+    same = cut(Scan.from_array(labels[None].astype(np.float32), scan.affine), plane)
+    np.testing.assert_array_equal(cut_labels(labels, cut(scan, plane)), same.image[0].numpy())
+    axis = cut(scan, plane).axis
+    assert plane_of(scan, axis) == plane

@@ -18,19 +18,29 @@ MODULE = ROOT / "SlicerXAI" / "SlicerXAI.py"
 
 def bootstrapped() -> Any:
     """The package ``slicer``, dressed as Slicer's, once a process; skips what asks for it where it cannot be had."""
+    if not sources():
+        pytest.skip("SLICER_PYTHON names no checkout of Slicer's Base/Python/slicer", allow_module_level=True)
+    return parts()
+
+
+def parts() -> Any:
+    """The same for parts of the module that need no file of Slicer's own: neither parameter nodes nor the panel."""
     for package in ("slicer", "PySide6"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed (extra 'test')", allow_module_level=True)
-    source = os.environ.get("SLICER_PYTHON", "")
-    if not (Path(source) / "ScriptedLoadableModule.py").is_file():
-        pytest.skip("SLICER_PYTHON names no checkout of Slicer's Base/Python/slicer", allow_module_level=True)
     import slicer_harness
 
-    slicer = slicer_harness.bootstrap(source)
+    slicer = slicer_harness.bootstrap(sources())
     folder = str(MODULE.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return slicer
+
+
+def sources() -> str | None:
+    """Slicer's own Python files, where ``SLICER_PYTHON`` names them."""
+    folder = os.environ.get("SLICER_PYTHON", "")
+    return folder if (Path(folder) / "ScriptedLoadableModule.py").is_file() else None
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 120, each: Callable[[], None] | None = None) -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from camlime.errors import RequestError
 from camlime.methods.case import Progress
 from camlime.pipeline import Listeners, explain, predict
 from camlime.record import plain
+from camlime.region_source import labels_on_scan
+from camlime.regions import Regions
+from camlime.slices.regions import SliceRegions
+from camlime.slices.stack import cut_labels
 from camlime.whatif import what_if
+from camlime.worker.engine.answering import Answer, settings_of, told_prediction
 from camlime.worker.engine.arrays import ArrayFolder, mask_array
 from camlime.worker.engine.describe import description
-from camlime.worker.engine.previews import Previews
+from camlime.worker.engine.previews import Previewing
+from camlime.worker.engine.ranges import classify_range, explain_range, is_range
 from camlime.worker.engine.results import explanation_result
 from camlime.worker.engine.schedule import Schedule, plan
 from camlime.worker.engine.task import Stopped, Task
@@ -22,34 +30,21 @@ from camlime.worker.engine.warm import Done, Ready, Warm
 from camlime.worker.requests import QUALITIES
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a request gave.
-
-    Args:
-        fields: of its last event.
-        complete: ``False`` if it was cancelled on the way and this is what was kept.
-    """
-
-    fields: dict[str, Any]
-    complete: bool = True
-
-
 def answer_classify(task: Task, warm: Warm) -> Answer:
-    """The model's answer."""
+    """The model's answer, or its answers to a range of slices."""
+    if is_range(task.request):
+        return classify_range(task, warm)
     ready = warm.ready(task)
     prediction = predict(ready.prepared.classifier, ready.prepared.input)
-    return Answer({"prediction": _prediction(prediction), "assumptions": list(ready.bundle.assumptions)})
+    return Answer({"prediction": told_prediction(prediction), "assumptions": list(ready.bundle.assumptions)})
 
 
 def answer_explain(task: Task, warm: Warm) -> Answer:
     """The maps, sent as they come, and all about them at the end."""
     request = task.request
-    settings = {**QUALITIES[request.get("quality", "standard")], **request.get("settings", {})}
-    if "regions" in request and "n_regions" in settings:
-        raise RequestError(
-            "n_regions is for supervoxels, and regions gives regions of your own", hint="give one of them"
-        )
+    settings = settings_of(request)
+    if is_range(request):
+        return explain_range(task, warm, settings)
     folder = ArrayFolder(request["folder"])
     ready = warm.ready(task, amp=settings.get("amp", False), batch_size=settings.get("batch_size"))
     assert ready.scan is not None
@@ -60,14 +55,14 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     grid = ready.prepared.input
     task.emit(
         "prediction",
-        prediction=_prediction(prediction),
+        prediction=told_prediction(prediction),
         explained_class=explained,
         affine_ras=grid.affine.tolist(),
         shape=list(grid.spatial_shape),
         spacing_mm=list(grid.spacing),
         input={"channels": int(grid.image.shape[0]), "padded_voxels": int((~grid.valid).sum())},
     )
-    previews = Previews(task, folder, ready.prepared, explained)
+    previews = Previewing(task, folder, grid.affine, grid.spatial_shape, explained)
 
     def heard(progress: Progress) -> None:
         left = schedule.seconds_left(progress.method, progress.done, progress.total)
@@ -83,7 +78,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
         prepared=ready.prepared,
         class_name=explained,
         point=request.get("point"),
-        regions=request.get("regions"),
+        regions=_regions(ready, request),
         device=request.get("device", "auto"),
         **settings,
     )
@@ -102,15 +97,39 @@ def answer_what_if(task: Task, warm: Warm) -> Answer:
     request = task.request
     ready = warm.ready(task)
     assert ready.scan is not None
-    mask = request["mask"]
     answers = what_if(
         ready.scan,
         ready.bundle,
-        mask=mask_array(mask["array"]) if isinstance(mask, dict) else mask,
-        label=request.get("label"),
+        mask=_mask(ready, request),
+        label=None if isinstance(request.get("label"), str) and ready.stack is not None else request.get("label"),
         prepared=ready.prepared,
     )
     return Answer(plain(answers.as_dict()))
+
+
+def _regions(ready: Ready, request: Mapping[str, Any]) -> str | Regions | None:
+    """The label map that a request names; of a slice, the labels in it."""
+    path: str | None = request.get("regions")
+    if path is None or ready.stack is None:
+        return path
+    return SliceRegions.read(path, ready.stack.scan).of(ready.stack, request["slices"]["first"], ready.prepared.input)
+
+
+def _mask(ready: Ready, request: Mapping[str, Any]) -> str | NDArray[Any]:
+    """The mask that a request names; of a slice, what is in it."""
+    given, stack = request["mask"], ready.stack
+    if stack is None:
+        return mask_array(given["array"]) if isinstance(given, dict) else str(given)
+    if isinstance(given, dict):
+        mask = mask_array(given["array"])
+        if mask.shape != tuple(stack.scan.shape):
+            return mask  # on the network's grid, or an error that says which grids there are
+    else:
+        mask, names = labels_on_scan(given, stack.scan)
+        label = request.get("label")
+        if isinstance(label, str):  # an array has no names
+            mask = (mask == next((value for value, name in names.items() if name == label), -1)).astype(np.int32)
+    return np.ascontiguousarray(cut_labels(mask, stack)[..., request["slices"]["first"]])
 
 
 def answer_describe(task: Task, warm: Warm) -> Answer:
@@ -156,17 +175,6 @@ def answer_export(task: Task, warm: Warm) -> Answer:
     task.stage("writing")
     files = done.explanation.save(request["folder"], native=native)
     return Answer({"files": [str(path) for path in files]})
-
-
-def _prediction(prediction: Any) -> dict[str, Any]:
-    told: dict[str, Any] = plain(
-        {
-            "class": prediction.class_name,
-            "probabilities": prediction.probabilities,
-            "logits": prediction.logits,
-        }
-    )
-    return told
 
 
 ANSWERS: dict[str, Callable[[Task, Warm], Answer]] = {

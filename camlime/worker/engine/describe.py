@@ -51,6 +51,7 @@ def shipped(load: Callable[[str], Bundle]) -> list[dict[str, Any]]:
 def description(bundle: Bundle) -> dict[str, Any]:
     """What a user needs to know before asking."""
     settings = bundle.explain_settings
+    metadata = BundleFolder(bundle.root).read(METADATA)
     name = next((name for name, root in shipped_bundles().items() if root == bundle.root), None)
     view = bundle.field_of_view_mm
     return {
@@ -59,10 +60,11 @@ def description(bundle: Bundle) -> dict[str, Any]:
         "version": bundle.version,
         "folder": str(bundle.root),
         "shipped": name is not None,
-        "description": str(BundleFolder(bundle.root).read(METADATA).get("description", "")),
+        "description": str(metadata.get("description", "")),
         "class_names": list(bundle.class_names),
         "spatial_dims": bundle.spatial_dims,
         "input_channels": bundle.input_channels,
+        "modality": Metadata.parse(metadata).modality or None,
         "field_of_view_mm": None if view is None else [float(length) for length in view],
         "needs_point": settings.field_of_view_mm is not None and bundle.spatial_dims == 3,
         "trusted_code": bundle.trusted_code,

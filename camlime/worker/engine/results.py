@@ -99,11 +99,12 @@ def _levels(explanation: Explanation, folder: ArrayFolder) -> dict[str, Any]:
     files: dict[str, dict[str, Any] | None] = dict.fromkeys(GROUPS)
     for key, labels in ({} if case is None else case.label_maps()).items():
         files[key] = folder.write(f"levels_{key}", labels)
-        legend += _legend(key, labels, GROUPS[key], millilitres)
+        legend += legend_of(key, labels, GROUPS[key], millilitres)
     return {**files, "legend": legend}
 
 
-def _legend(of: str, labels: LabelMap, levels: tuple[Level, ...], millilitres: float) -> list[dict[str, Any]]:
+def legend_of(of: str, labels: LabelMap, levels: tuple[Level, ...], millilitres: float) -> list[dict[str, Any]]:
+    """The levels that occur in a label map, with their volume; ``millilitres`` are those of a voxel."""
     counts = np.bincount(labels.ravel(), minlength=max(level.label for level in levels) + 1)
     return [
         {

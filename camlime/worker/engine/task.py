@@ -44,11 +44,11 @@ class Task:
             raise Stopped
         self.progress(name, 0, 0, None)
 
-    def progress(self, stage: str, done: int, total: int, seconds_left: float | None) -> None:
+    def progress(self, stage: str, done: int, total: int, seconds_left: float | None, **more: Any) -> None:
         """Say how far a stage is; not more often than somebody could read, its begin and end always."""
         now = time.monotonic()
         last_stage, last = self._reported
         if stage == last_stage and done < total and now < last + LEAST_SECONDS_BETWEEN_REPORTS:
             return
         self._reported = (stage, now)
-        self.emit("progress", stage=stage, done=done, total=total, seconds_left=seconds_left)
+        self.emit("progress", stage=stage, done=done, total=total, seconds_left=seconds_left, **more)

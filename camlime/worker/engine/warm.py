@@ -19,7 +19,9 @@ from camlime.classifier import Classifier
 from camlime.explanation import Explanation
 from camlime.pipeline import Prepared, classifier_of, focus
 from camlime.scan import Scan
+from camlime.slices import SliceExplanations, SliceStack
 from camlime.worker.engine.arrays import scan_from_array
+from camlime.worker.engine.cutting import single, stack_of
 from camlime.worker.engine.describe import blank_input
 from camlime.worker.engine.task import Task
 
@@ -64,12 +66,31 @@ class Ready:
         bundle: its model.
         prepared: the input and the model on its device.
         speed: shared by all cases of the same model, device and input size.
+        stack: the slices of which ``scan`` is one; ``None`` where it is a scan of its own.
     """
 
     scan: Scan | None
     bundle: Bundle
     prepared: Prepared
     speed: Speed
+    stack: SliceStack | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle's model on its device.
+
+    Args:
+        bundle: whose.
+        classifier: the model.
+        bundle_key: changes when the bundle does.
+        key: of the model, with its device and settings.
+    """
+
+    bundle: Bundle
+    classifier: Classifier
+    bundle_key: Hashable
+    key: Hashable
 
 
 @dataclass
@@ -81,18 +102,23 @@ class Speed:
 
 @dataclass(frozen=True)
 class Done:
-    """An explanation that may be exported, and the request that asked for it."""
+    """An explanation that may be exported, or those of a range of slices, and the request that asked for it."""
 
-    explanation: Explanation
+    explanation: Explanation | SliceExplanations
     request: dict[str, Any]
 
     @property
     def bytes(self) -> int:
         """Memory that its volumes take."""
-        explanation = self.explanation
-        maps = [array for a in explanation.attributions.values() for array in (a.values, a.std) if array is not None]
-        arrays = [*maps, explanation.regions.labels, explanation.input.image.numpy(), explanation.input.valid.numpy()]
-        return sum(array.nbytes for array in arrays)
+        if isinstance(self.explanation, Explanation):
+            return _bytes_of(self.explanation)
+        return sum(map(_bytes_of, self.explanation.explanations.values()))
+
+
+def _bytes_of(explanation: Explanation) -> int:
+    maps = [array for a in explanation.attributions.values() for array in (a.values, a.std) if array is not None]
+    arrays = [*maps, explanation.regions.labels, explanation.input.image.numpy(), explanation.input.valid.numpy()]
+    return sum(array.nbytes for array in arrays)
 
 
 class Explanations:
@@ -146,12 +172,12 @@ class Warm:
             return self._scans.get(_scan_key(asked, series), lambda: scan_from_array(asked))
         return self._scans.get(_scan_key(asked, series), lambda: Scan.read(asked, series=series))
 
-    def ready(self, task: Task, *, amp: bool = False, batch_size: int | None = None) -> Ready:
-        """The case of a request, with the model on its device and its batch size measured.
+    def model(self, task: Task, *, amp: bool = False, batch_size: int | None = None) -> Model:
+        """The model that a request asks.
 
         Raises:
-            Stopped: cancelled between two steps.
-            CamlimeError: as :func:`camlime.explain`.
+            Stopped: cancelled before it was there.
+            CamlimeError: as :meth:`camlime.Bundle.load`, and for a device that is not there.
         """
         request = task.request
         name, trust, device = request["bundle"], request.get("trust_code", False), request.get("device", "auto")
@@ -164,25 +190,44 @@ class Warm:
             torch.cuda.empty_cache()  # of the model that had to go
             return classifier_of(bundle, device=device, amp=amp, batch_size=batch_size)
 
-        classifier = self._classifiers.get(classifier_key, on_device)
+        return Model(bundle, self._classifiers.get(classifier_key, on_device), bundle_key, classifier_key)
+
+    def ready(self, task: Task, *, amp: bool = False, batch_size: int | None = None) -> Ready:
+        """The case of a request, with the model on its device and its batch size measured.
+
+        Where the request names one slice of a volume, the case is that slice.
+
+        Raises:
+            Stopped: cancelled between two steps.
+            CamlimeError: as :func:`camlime.explain`.
+        """
+        request = task.request
+        model = self.model(task, amp=amp, batch_size=batch_size)
+        bundle, classifier = model.bundle, model.classifier
         task.stage("reading")
         asked, series = request.get("scan"), request.get("series")
         scan = self.scan(asked, series) if asked is not None else None
+        stack = None
+        if scan is not None and "slices" in request:
+            stack = stack_of(scan, bundle, request["slices"])
+            scan = stack.slice(single(stack, request["slices"]))
         task.stage("preparing")
         if scan is None or asked is None:
             prepared = Prepared(blank_input(bundle), classifier)
         else:
+            whole = scan
             point = tuple(request["point"]) if "point" in request else None
-            input_key = (_scan_key(asked, series), bundle_key, point)
+            input_key = (_scan_key(asked, series), model.bundle_key, point, str(request.get("slices")))
             prepared = Prepared(
-                self._inputs.get(input_key, lambda: bundle.prepare(focus(scan, bundle, point))), classifier
+                self._inputs.get(input_key, lambda: bundle.prepare(focus(whole, bundle, point))), classifier
             )
         task.stage("measuring")
-        image = prepared.input.image
-        speed = self._speeds.get(
-            (classifier_key, tuple(image.shape)), lambda: Speed(_seconds_per_pass(classifier, image))
-        )
-        return Ready(scan, bundle, prepared, speed)
+        return Ready(scan, bundle, prepared, self.speed(model, prepared.input.image), stack)
+
+    def speed(self, model: Model, image: Tensor) -> Speed:
+        """How fast a model answers to images ``(C, *S)`` of this size."""
+        key = (model.key, tuple(image.shape))
+        return self._speeds.get(key, lambda: Speed(_seconds_per_pass(model.classifier, image)))
 
 
 def _seconds_per_pass(classifier: Classifier, image: Tensor) -> float:

@@ -9,6 +9,8 @@ import time
 import traceback
 from typing import Any
 
+import torch
+
 from camlime.classifier import is_out_of_memory
 from camlime.cli.noise import without_noise
 from camlime.errors import (
@@ -57,7 +59,7 @@ class Engine:
     def run(self) -> None:
         """Say what there is, then work."""
         with without_noise():
-            there = {"devices": devices(), "bundles": shipped(self._warm.bundle)}
+            there = {"cuda": torch.version.cuda, "devices": devices(), "bundles": shipped(self._warm.bundle)}
             seconds = round(time.perf_counter() - self._started, 1)
             self._events.write({"event": "ready", "seconds": seconds, "pid": os.getpid(), **there})
             while True:
