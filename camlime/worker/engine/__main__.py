@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from camlime.current_folder import forget_current_folder
+from camlime.threads import wait_asleep
 from camlime.worker.engine.inbox import Inbox
 from camlime.worker.lines import Writer, claim_stdin, claim_stdout
 
@@ -20,6 +21,7 @@ FIRST_TO_GO = "800"
 def main() -> None:
     """Import, say so, and work until the worker is gone."""
     started = time.perf_counter()
+    wait_asleep()
     forget_current_folder()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = Writer(claim_stdout())

@@ -15,7 +15,7 @@ from camlime.evidence.meter import NAME as EVIDENCE
 from camlime.evidence.plan import TIMES_THE_MAPS_BUDGET, default_budget_of_all
 from camlime.methods.combine import RULES
 from camlime.methods.stopping import StoppingRule
-from camlime.settings import DEFAULT_BUDGET, DEFAULT_METHODS, DEFAULT_REGIONS, checked_methods
+from camlime.settings import DEFAULT_BUDGET, DEFAULT_METHODS, DEFAULT_REGIONS, DEFAULT_SEGMENTATIONS, checked_methods
 from camlime.worker.engine.warm import Speed
 
 CAM_PASSES = 3
@@ -62,8 +62,9 @@ def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
     passes: dict[str, int] = {}
     for method in _with_parents(methods):
         passes[method] = most if method in SAMPLED else CAM_PASSES
+    parts = settings.get("segmentations") or (1 if settings.get("regions") else DEFAULT_SEGMENTATIONS)
     evidence = settings.get("evidence_budget")
-    passes[EVIDENCE] = _evidence(methods, most, bound=bound) if evidence is None else int(evidence)
+    passes[EVIDENCE] = _evidence(methods, most, parts, bound=bound) if evidence is None else int(evidence)
     return Plan(passes, bound)
 
 
@@ -72,21 +73,24 @@ def _with_parents(methods: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _evidence(methods: Sequence[str], budget: int, *, bound: bool) -> int:
+def _evidence(methods: Sequence[str], budget: int, segmentations: int, *, bound: bool) -> int:
     lead = next((name for name in ("fused", "lime") if name in methods), methods[0])
-    maps = [_like(name, budget) for name in (lead, *(name for name in methods if name != lead))]
+    maps = [_like(name, budget, segmentations) for name in (lead, *(name for name in methods if name != lead))]
     everything = default_budget_of_all(maps, SCORING_BASELINES)
     return everything if bound else min(everything, TIMES_THE_MAPS_BUDGET * budget)
 
 
-def _like(method: str, budget: int) -> Attribution:
+def _like(method: str, budget: int, segmentations: int) -> Attribution:
     sampled = method in SAMPLED
+    notes: dict[str, Any] = {"random": False} if method == "occlusion" else {}
+    if sampled and method != "occlusion":
+        notes["passes_of_weights"] = budget // segmentations
     return Attribution(
         method,
         np.empty(0, dtype=np.float32),
         region_weights=np.empty(DEFAULT_REGIONS) if sampled else None,
         forward_passes=budget if sampled else CAM_PASSES,
-        parameters={"random": False} if method == "occlusion" else {},
+        parameters=notes,
     )
 
 
