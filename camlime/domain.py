@@ -37,6 +37,8 @@ MOST_BYTES = 64 << 20
 """Of a domain file; a thousand features take 8 MB."""
 
 BATCH = 16
+"""Images a pass where the user did not ask for a number."""
+
 _DEAD = 1e-6
 _SMALLEST_VARIANCE = 1e-4
 _TENSORS = ("mean", "whitening", "reference", "quantile")
@@ -176,8 +178,9 @@ def answers_and_features(
     Raises:
         BundleError: there is no such layer, or its output has no channels.
     """
+    size = classifier.given_batch_size or BATCH
     with _listening(classifier.network, layers) as heard:
-        logits = torch.cat([classifier.logits_of_batch(part) for part in images.split(BATCH)])
+        logits = torch.cat([classifier.logits_of_batch(part) for part in images.split(size)])
     features = torch.cat(heard) if layers else torch.zeros(len(images), 0)
     return logits, features.double().numpy()
 
