@@ -169,7 +169,8 @@ def explain_slices(
         on_slice(n)
         ready = Prepared(answers.inputs[n], answers.classifier)
         regions = None if labels is None else labels.of(answers.stack, n, answers.inputs[n])
-        result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, regions=regions, **settings)
+        own = {**settings, "regions": regions}
+        result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, **own)
         complete = result.complete
         if result.attributions:
             done[n] = result

@@ -48,7 +48,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     folder = ArrayFolder(request["folder"])
     ready = warm.ready(task, amp=settings.get("amp", False), batch_size=settings.get("batch_size"))
     assert ready.scan is not None
-    schedule = Schedule(plan(ready.bundle, settings), ready.speed)
+    schedule = Schedule(plan(ready.bundle, settings, own_regions="regions" in request), ready.speed)
     prediction = predict(ready.prepared.classifier, ready.prepared.input)
     explained = request.get("class_name", prediction.class_name)
     ready.prepared.classifier.class_index(explained)
@@ -154,7 +154,7 @@ def answer_estimate(task: Task, warm: Warm) -> Answer:
 
 
 def _expected(ready: Ready, settings: Mapping[str, Any]) -> dict[str, Any]:
-    planned = plan(ready.bundle, settings)
+    planned = plan(ready.bundle, settings, own_regions=False)
     seconds = planned.total * ready.speed.seconds_per_pass
     return {"seconds": round(seconds, 1), "passes": planned.total, "at_most": planned.bound}
 

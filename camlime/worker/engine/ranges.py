@@ -104,7 +104,7 @@ class _Watch:
 
     def __init__(self, task: Task, warm: Warm, model: Model, folder: ArrayFolder, settings: Mapping[str, Any]) -> None:
         self._task, self._warm, self._model, self._folder = task, warm, model, folder
-        self._plan = plan(model.bundle, settings)
+        self._plan = plan(model.bundle, settings, own_regions="regions" in task.request)
         self._left: list[int] = []
         self._slice = 0
 

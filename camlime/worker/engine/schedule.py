@@ -48,8 +48,8 @@ class Plan:
         return sum(self.passes.values())
 
 
-def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
-    """What :func:`camlime.explain` will do with such settings.
+def plan(bundle: Bundle, settings: Mapping[str, Any], *, own_regions: bool) -> Plan:
+    """What :func:`camlime.explain` will do with such settings, and with regions of the user's own or without.
 
     Raises:
         RequestError: there is no such method.
@@ -62,7 +62,7 @@ def plan(bundle: Bundle, settings: Mapping[str, Any]) -> Plan:
     passes: dict[str, int] = {}
     for method in _with_parents(methods):
         passes[method] = most if method in SAMPLED else CAM_PASSES
-    parts = settings.get("segmentations") or (1 if settings.get("regions") else DEFAULT_SEGMENTATIONS)
+    parts = settings.get("segmentations") or (1 if own_regions else DEFAULT_SEGMENTATIONS)
     evidence = settings.get("evidence_budget")
     passes[EVIDENCE] = _evidence(methods, most, parts, bound=bound) if evidence is None else int(evidence)
     return Plan(passes, bound)
