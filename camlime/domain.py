@@ -37,6 +37,8 @@ MOST_BYTES = 64 << 20
 """Of a domain file; a thousand features take 8 MB."""
 
 BATCH = 16
+"""Images a pass where the user did not ask for a number."""
+
 _DEAD = 1e-6
 _SMALLEST_VARIANCE = 1e-4
 _TENSORS = ("mean", "whitening", "reference", "quantile")
@@ -174,11 +176,18 @@ def answers_and_features(
         Logits ``(N, K)`` and features ``(N, D)``.
 
     Raises:
-        BundleError: there is no such layer, or its output has no channels.
+        BundleError: there is no such layer, its output has no channels, or an image takes more than one pass.
     """
+    size = classifier.given_batch_size or BATCH
     with _listening(classifier.network, layers) as heard:
-        logits = torch.cat([classifier.logits_of_batch(part) for part in images.split(BATCH)])
+        logits = torch.cat([classifier.logits_of_batch(part) for part in images.split(size)])
     features = torch.cat(heard) if layers else torch.zeros(len(images), 0)
+    if len(features) != len(images):
+        raise BundleError(
+            f"the network runs {len(features)} times on {len(images)} image(s): with an inferer that looks at windows "
+            "of an image, its layers cannot be compared with training data",
+            hint="leave domain out of explain.json",
+        )
     return logits, features.double().numpy()
 
 

@@ -61,9 +61,7 @@ def read_labels(path: Path) -> Pixels:
         if path.name.lower().endswith(suffixes):
             return read(path)
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise ScanError(
-            f"{path} is a JPEG, whose compression smears labels over their neighbours", hint="save it as PNG"
-        )
+        raise _smeared(path)
     known = " ".join(suffix for suffixes, _ in _LABEL_READERS for suffix in suffixes)
     raise ScanError(f"{path} is of a type that holds no label map", hint=f"readable are {known}")
 
@@ -211,6 +209,15 @@ def _itk_error(path: Path, text: str) -> ScanError:
     return ScanError(f"{path} is truncated or damaged, or the data file that it names is missing: {reason}", hint=_COPY)
 
 
+def _is_jpeg(picture: Image.Image) -> bool:
+    """Whatever the file is called; a TIFF may hold one."""
+    return picture.format in ("JPEG", "MPO") or picture.info.get("compression") in ("jpeg", "tiff_jpeg")
+
+
+def _smeared(path: Path) -> ScanError:
+    return ScanError(f"{path} is a JPEG, whose compression smears labels over their neighbours", hint="save it as PNG")
+
+
 def _read_picture(path: Path, *, palette_as_labels: bool = False) -> Pixels:
     try:
         with warnings.catch_warnings():
@@ -221,6 +228,8 @@ def _read_picture(path: Path, *, palette_as_labels: bool = False) -> Pixels:
                     raise ScanError(
                         f"{path} holds {frames} pictures", hint="save one page, or the stack as NIfTI, NRRD or DICOM"
                     )
+                if palette_as_labels and _is_jpeg(picture):
+                    raise _smeared(path)
                 picture.load()
                 as_labels = palette_as_labels and picture.mode == "P"
                 array = np.asarray(picture) if as_labels else _picture_array(picture, path)

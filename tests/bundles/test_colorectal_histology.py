@@ -203,6 +203,18 @@ def settings(little_set):
     }
 
 
+def test_all_that_is_trained_is_on_the_device(settings, scripts):
+    """The pyramid beside the network and the weights of the classes too, which CPUs alone do not notice."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(TRAINING)
+    parser.update({**settings, "device": "$torch.device('meta')"})
+    trainer = parser.get_parsed_content("trainer")
+    assert {parameter.device.type for parameter in trainer.network.parameters()} == {"meta"}
+    assert {buffer.device.type for buffer in trainer.loss_function.buffers()} == {"meta"}
+
+
 def test_one_training_leaves_answers_on_what_it_was_not_shown(little_set, settings, scripts):
     from monai.bundle import run
 

@@ -99,6 +99,11 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ScanError, match="JPEG, whose compression") as caught:
         load_label_map(tmp_path / "m.jpg")
     assert "PNG" in caught.value.hint
+    (tmp_path / "m.jpg").rename(tmp_path / "renamed.png")
+    Image.fromarray(np.kron(LABELS[:, :, 0], np.ones((8, 8), np.uint8))).save(tmp_path / "m.tif", compression="jpeg")
+    for name in ("renamed.png", "m.tif"):
+        with pytest.raises(ScanError, match="JPEG, whose compression"):
+            load_label_map(tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", ["grey", "16 bit", "black and white", "grey saved as colours", "palette"])

@@ -117,3 +117,12 @@ def test_a_file_out_of_the_bundle_or_missing_or_damaged_is_refused(tmp_path):
 def test_a_layer_that_is_not_there_is_named(bundle):
     with pytest.raises(BundleError, match="no layer 'encoder'"):
         answers_and_features(classifier_of(bundle, device="cpu"), torch.zeros(1, 1, 48, 48), ["encoder"])
+
+
+def test_a_network_that_is_run_window_by_window_cannot_be_compared(bundle):
+    """Two passes on an image would give two rows of features."""
+    classifier = classifier_of(bundle, device="cpu")
+    inner = classifier.logits_of_batch
+    classifier.logits_of_batch = lambda images: (inner(images) + inner(images)) / 2
+    with pytest.raises(BundleError, match="runs 6 times on 3 image"):
+        answers_and_features(classifier, torch.rand(3, 1, 48, 48), LAYERS)

@@ -137,3 +137,16 @@ def test_a_bundle_that_cannot_tell_flags_nothing(pixels: np.ndarray, tmp_path: P
     save_map(silent, tmp_path / "out", shown="bright")
     assert json.loads((tmp_path / "out" / "slide.json").read_text())["domain"] is None
     assert "flagged" not in (tmp_path / "out" / "tiles.csv").read_text().splitlines()[0]
+
+
+def test_the_batch_size_that_was_asked_for_holds(bundle):
+    import torch
+
+    classifier, sizes = classifier_of(bundle, device="cpu", batch_size=3), []
+    handle = classifier.network.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
+    try:
+        logits, features = answers_and_features(classifier, torch.rand(8, 3, TILE, TILE), LAYERS)
+    finally:
+        handle.remove()
+    assert sizes == [3, 3, 2]
+    assert len(logits) == len(features) == 8
