@@ -13,6 +13,7 @@ from SlicerXAILib.controls import chosen_value, fill_selector, fill_table, silen
 from SlicerXAILib.look import Look
 from SlicerXAILib.scene_nodes import SceneExplanation
 from SlicerXAILib.tables import REGION_COLUMNS
+from SlicerXAILib.words import level_meaning, level_name
 
 _ID = REGION_COLUMNS.index("ID")
 
@@ -117,7 +118,14 @@ class LookPanel:
     def _fill_segments(self) -> None:
         summary = {} if self._explanation is None else self._explanation.summary
         legend = summary.get("legend", ())
-        rows = [[row["name"], f"{row['volume_ml']:.2f}", row["meaning"]] for row in legend]
+        rows = [
+            [
+                level_name(row["key"], row["name"]),
+                f"{row['volume_ml']:.2f}",
+                level_meaning(row["key"], row["meaning"]),
+            ]
+            for row in legend
+        ]
         fill_table(self._ui.segmentsTable, [_("Segment"), _("ml"), _("Meaning")] if rows else [], rows, numbers=[1])
         for number, row in enumerate(legend):
             red, green, blue = row["colour"]

@@ -66,6 +66,28 @@ def stage_title(stage: str) -> str:
     }.get(stage, stage)
 
 
+def level_name(key: str, name: str) -> str:
+    """A level of evidence by its key; one without words of its own is shown as the engine names it."""
+    return {
+        "strong_for": _("Strong evidence for"),
+        "moderate_for": _("Moderate evidence for"),
+        "against": _("Evidence against"),
+        "agreement": _("Methods agree"),
+        "conflict": _("Methods conflict"),
+    }.get(key, name)
+
+
+def level_meaning(key: str, meaning: str) -> str:
+    """What a level says, in a sentence; as the engine says it where there are no words of its own."""
+    return {
+        "strong_for": _("At least half of the map's largest magnitude, for the class."),
+        "moderate_for": _("A quarter to a half of the largest magnitude, for the class."),
+        "against": _("At least a quarter of the largest magnitude, against the class."),
+        "agreement": _("The CAM and LIME both point the same way here."),
+        "conflict": _("The CAM and LIME point opposite ways here."),
+    }.get(key, meaning)
+
+
 def progress_text(event: Mapping[str, Any]) -> str:
     """The line below the progress bar, from an event ``progress``."""
     title = stage_title(str(event.get("stage", "")))

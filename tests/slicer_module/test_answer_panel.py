@@ -11,7 +11,16 @@ from support.slicer_panel import parts
 parts()
 
 from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
-from SlicerXAILib.words import duration, percent, progress_text, quality_entry  # noqa: E402
+from SlicerXAILib.words import (  # noqa: E402
+    duration,
+    level_meaning,
+    level_name,
+    percent,
+    progress_text,
+    quality_entry,
+)
+
+from camlime.levels import LEVELS  # noqa: E402
 
 
 def explanation(supported: bool | None, *, chart: Any = None, **more: Any) -> Any:
@@ -104,3 +113,10 @@ def test_times_and_probabilities_are_for_people():
     assert progress_text({"stage": "lime", "seconds_left": 12.5, "slice": 7}) == "Slice 7: LIME: 12 s left"
     assert progress_text({"stage": "lime", "seconds_left": 12.5}) == "LIME: 12 s left"
     assert progress_text({"stage": "dreaming", "seconds_left": None}) == "dreaming ..."
+
+
+def test_levels_that_can_be_translated_are_those_of_the_engine() -> None:
+    """Words of the panel's own for each level, the same in English."""
+    for level in LEVELS:
+        assert (level_name(level.key, "?"), level_meaning(level.key, "?")) == (level.name, level.meaning)
+    assert (level_name("new", "New"), level_meaning("new", "It is new.")) == ("New", "It is new.")
