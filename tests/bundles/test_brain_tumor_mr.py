@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.bundle_scripts import BUNDLES, config, scripts_of
 
-BUNDLE = Path(__file__).resolve().parents[2] / "monai_bundle" / "brain_tumor_mr"
+BUNDLE = BUNDLES / "brain_tumor_mr"
 TRAINING = [str(BUNDLE / "configs" / f"{name}.json") for name in ("inference", "train")]
-
-
-def config(name):
-    return json.loads((BUNDLE / "configs" / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +34,20 @@ def bundle():
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """The bundle's own package, importable as ``scripts`` as under ``python -m monai.bundle`` in its folder."""
-    for name in ("pandas", "sklearn", "ignite"):
-        pytest.importorskip(name)
-    monkeypatch.syspath_prepend(BUNDLE)
-    monkeypatch.chdir(BUNDLE)
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, name)
-    import scripts.batches
-    import scripts.data
-
-    return scripts
+    return scripts_of(BUNDLE, monkeypatch, "batches", "data", needs=("pandas", "sklearn", "ignite"))
 
 
 def test_nothing_is_said_twice():
     """Training and evaluation are laid over inference, and repeat none of it."""
     for name in ("train", "evaluate"):
-        assert not {"network_def", "network", "preprocessing", "device", "bundle_root"} & set(config(name))
-    assert not set(config("train")) & set(config("evaluate")) - {"+imports", "run"}
+        assert not {"network_def", "network", "preprocessing", "device", "bundle_root"} & set(config(BUNDLE, name))
+    assert not set(config(BUNDLE, "train")) & set(config(BUNDLE, "evaluate")) - {"+imports", "run"}
 
 
 def test_the_input_is_the_same_everywhere(bundle):
-    steps = {step["_target_"]: step for step in config("inference")["preprocessing"]["transforms"]}
+    steps = {step["_target_"]: step for step in config(BUNDLE, "inference")["preprocessing"]["transforms"]}
     size, spacing = steps["ResizeWithPadOrCropd"]["spatial_size"], steps["Spacingd"]["pixdim"]
-    assert config("metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size
+    assert config(BUNDLE, "metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size
     assert bundle.field_of_view_mm == tuple(n * mm for n, mm in zip(size, spacing, strict=True))
 
 

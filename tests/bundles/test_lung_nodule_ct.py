@@ -1,18 +1,13 @@
 """The shipped lung nodule bundle: its configs agree, its weights load, its training code keeps its promises."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.bundle_scripts import BUNDLES, config, scripts_of
 
-BUNDLE = Path(__file__).resolve().parents[2] / "monai_bundle" / "lung_nodule_ct"
-
-
-def config(name):
-    return json.loads((BUNDLE / "configs" / f"{name}.json").read_text())
+BUNDLE = BUNDLES / "lung_nodule_ct"
 
 
 def laid_over(*names):
@@ -33,44 +28,34 @@ def network():
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """The bundle's own package, importable as ``scripts`` as under ``python -m monai.bundle`` in its folder."""
-    pytest.importorskip("pandas")
-    monkeypatch.syspath_prepend(BUNDLE)
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, name)
-    import scripts.augment
-    import scripts.data
-    import scripts.probes
-    import scripts.statistics
-    import scripts.trainee
-    import scripts.training
-
-    return scripts
+    return scripts_of(
+        BUNDLE, monkeypatch, "augment", "data", "probes", "statistics", "trainee", "training", needs=("pandas",)
+    )
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])
 def test_nothing_is_said_twice(name):
     """Training is laid over inference, evaluation over both: they repeat none of it."""
-    assert not (set(config(name)) - {"run"}) & set(config("inference"))
+    assert not (set(config(BUNDLE, name)) - {"run"}) & set(config(BUNDLE, "inference"))
 
 
 def test_box_is_the_same_everywhere(scripts):
-    size = config("inference")["preprocessing"]["transforms"][-1]["spatial_size"]
-    spacing = next(t for t in config("inference")["preprocessing"]["transforms"] if t["_target_"] == "Spacingd")[
-        "pixdim"
-    ]
+    size = config(BUNDLE, "inference")["preprocessing"]["transforms"][-1]["spatial_size"]
+    spacing = next(
+        t for t in config(BUNDLE, "inference")["preprocessing"]["transforms"] if t["_target_"] == "Spacingd"
+    )["pixdim"]
     augment = laid_over("inference", "train", "evaluate").get_parsed_content("augment")
-    assert config("metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size == augment.grid
+    assert config(BUNDLE, "metadata")["network_data_format"]["inputs"]["image"]["spatial_shape"] == size == augment.grid
     assert augment.spacing == spacing
     millimetres = [n * s for n, s in zip(size, spacing, strict=True)]
-    assert config("explain")["explain"]["field_of_view_mm"] == pytest.approx(millimetres)
+    assert config(BUNDLE, "explain")["explain"]["field_of_view_mm"] == pytest.approx(millimetres)
 
 
 def test_weights_load_strictly_and_are_small(network):
     path = BUNDLE / "models" / "model.pt"
     assert path.stat().st_size < 25e6
     network.load_state_dict(torch.load(path, weights_only=True), strict=True)
-    size = config("inference")["preprocessing"]["transforms"][-1]["spatial_size"]
+    size = config(BUNDLE, "inference")["preprocessing"]["transforms"][-1]["spatial_size"]
     with torch.no_grad():
         logits = network(torch.full((1, 1, *size), 0.09375))
     assert logits.shape == (1, 2)

@@ -1,30 +1,18 @@
 """The lung nodule bundle's further recipes: each lever does what its name says, the choice among tries is honest."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.bundle_scripts import BUNDLES, scripts_of
 
-BUNDLE = Path(__file__).resolve().parents[2] / "monai_bundle" / "lung_nodule_ct"
+BUNDLE = BUNDLES / "lung_nodule_ct"
 
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """The bundle's own package, importable as ``scripts`` as under ``python -m scripts.tries`` in its folder."""
-    pytest.importorskip("pandas")
-    monkeypatch.syspath_prepend(BUNDLE)
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, name)
-    import scripts.objective
-    import scripts.trainee
-    import scripts.training
-    import scripts.tried
-    import scripts.tries
-
-    return scripts
+    return scripts_of(BUNDLE, monkeypatch, "objective", "trainee", "training", "tried", "tries", needs=("pandas",))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from camlime.training.parts import items_of
+
 CLASSES = ("glioma", "meningioma", "pituitary_tumor")
 PARTS = ("train", "validation", "test")
 UNIT = 2
@@ -87,16 +89,7 @@ def items(dataset_dir: str | Path, splits: str | Path, *parts: str) -> list[dict
 
     The table of splits is drawn and written where it is not there yet.
     """
-    cases, path = read_cases(dataset_dir), Path(splits)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make_splits(cases).to_csv(path, index=False)
-    chosen = pd.read_csv(path, dtype=str).set_index("case")["part"]
-    own = cases[cases["case"].map(chosen).isin(parts)]
-    return [
-        {"image": row.image, "mask": row.mask, "label": row.target, "case": row.case, "group": row.group}
-        for row in own.itertuples()
-    ]
+    return items_of(read_cases(dataset_dir), splits, parts, make_splits)
 
 
 class PixelSized(MapTransform):

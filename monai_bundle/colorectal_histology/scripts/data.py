@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from camlime.training.parts import items_of
+
 CLASSES = ("normal", "polyp", "low_grade_in", "high_grade_in", "adenocarcinoma", "serrated_adenoma")
 """In the order of the network's outputs; ``in`` is intraepithelial neoplasia."""
 ENOUGH = ("polyp", "low_grade_in", "high_grade_in", "adenocarcinoma")
@@ -52,16 +54,7 @@ def items(dataset_dir: str | Path, splits: str | Path, parts: str | list[str]) -
 
     The table of splits is drawn and written where it is not there yet.
     """
-    cases, path = read_cases(dataset_dir), Path(splits)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make_splits(cases).to_csv(path, index=False)
-    chosen = pd.read_csv(path, dtype=str).set_index("case")["part"]
-    own = cases[cases["case"].map(chosen).isin([parts] if isinstance(parts, str) else parts)]
-    return [
-        {"image": row.image, "mask": row.mask, "label": row.target, "case": row.case, "group": row.group}
-        for row in own.itertuples()
-    ]
+    return items_of(read_cases(dataset_dir), splits, [parts] if isinstance(parts, str) else parts, make_splits)
 
 
 def class_weights(tiles: list[dict]) -> list[float]:
