@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from support.rows import paired_rows
 
-from camlime.methods.designs import block_pairs, fold_over_block, paired_rows, supports_intervals
+from camlime.methods.designs import block_pairs, fold_over_block, supports_intervals
 
 
 def drawn(regions: int, pairs: int, seed: int = 0) -> list[np.ndarray]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
+from support.rows import paired_rows
 
-from camlime.methods.designs import block_pairs, paired_rows
+from camlime.methods.designs import block_pairs
 from camlime.methods.evidence_model import FLAT_PRIOR, Posterior, RunningSums, fit, unit_columns
 
 Array = NDArray[np.float64]

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.rows import paired_rows
 from support.toy_cases import case_of, grid_regions, presence_case
 from torch import Tensor, nn
 
 from camlime.errors import RequestError
 from camlime.masking import Masker
 from camlime.methods.case import Case
-from camlime.methods.designs import paired_rows
 from camlime.methods.fused import MASKED_GRADIENT, Fused, pooled
 from camlime.methods.lime import Lime
 from camlime.methods.sampling import HALF_PRESENT, Cancelled, PairSampler
@@ -190,7 +190,9 @@ def test_a_budget_that_is_spent_before_the_first_pair_is_a_request_error() -> No
         Fused(budget=20, gradient_pairs=8, target_layer="act").explain(averaging_case())
 
 
-@pytest.mark.parametrize(("budget", "pairs"), [(24, 1), (31, 1), (32, 2), (64, 2), (72, 3), (96, 4), (1024, 4)])
+@pytest.mark.parametrize(
+    ("budget", "pairs"), [(16, 1), (19, 1), (20, 2), (48, 2), (52, 3), (64, 3), (80, 4), (1024, 4)]
+)
 def test_a_small_budget_has_fewer_gradients(budget: int, pairs: int) -> None:
     assert Fused(budget=budget).gradient_pairs == pairs
 
