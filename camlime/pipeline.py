@@ -167,7 +167,7 @@ def explain(
     certain = budget == "auto"
     runner = Runner(case, wanted, StoppingRule() if certain else budget, read_bundle, heard.on_attribution)
     runner.check(methods)
-    examiner = Examiner(case, wanted, read_bundle, runner, None if certain else budget)
+    examiner = Examiner(case, wanted, read_bundle, runner, None if certain else budget, baseline_name)
     complete = runner.run(methods)
     attributions = {name: runner.done[name] for name in methods if name in runner.done}
     complete = complete and examiner.run(attributions)
@@ -183,6 +183,7 @@ def explain(
         warnings=(
             *([likeness.words] if likeness is not None and likeness.unlike else []),
             *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
+            *examiner.notes,
         ),
         complete=complete,
         likeness=likeness,

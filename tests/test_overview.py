@@ -199,6 +199,42 @@ def some_evidence(supported: bool | None, baselines: Sequence[str], name: str = 
     return Evidence("fused", name, supported, reason, sentence, tests, None, repeated, 0.5, 2000, 2000, 1.0, 0)
 
 
+def test_the_areas_under_the_curves_are_printed_for_the_map_and_its_controls() -> None:
+    """By hand, with trapezoids, from the curves alone."""
+    shares = (0.0, 0.2, 0.5, 0.8, 1.0)
+
+    def curves(most: Sequence[float], least: Sequence[float]) -> MapCurves:
+        return MapCurves(shares, Curve(tuple(most), (0.5,) * 5), Curve(tuple(least), (0.5,) * 5))
+
+    def area(line: Sequence[float]) -> float:
+        return sum((b - a) * (x + y) / 2 for a, b, x, y in zip(shares, shares[1:], line, line[1:], strict=False))
+
+    own = ([4, 1, 0, -1, -2], [4, 3.5, 3, 2, -2])
+    others = {"random": ([4, 3, 1, 0, -2], [4, 2.9, 1.2, 0, -2]), "centre": ([4, 2, 1, 0, -2], [4, 3, 2, 1, -2])}
+    test = BaselineEvidence(
+        curves(*own), {name: curves(*both) for name, both in others.items()}, 1.0, tuple(i / 100 for i in range(19))
+    )
+    evidence = dataclasses.replace(some_evidence(True, []), baselines={"mean": test})
+    page = compose(an_explanation(evidence={"fused": evidence}))
+    lines: dict[int, list[str]] = {}
+    for text in sorted(page.figure.texts, key=lambda text: text.get_position()[0]):
+        lines.setdefault(round(text.get_position()[1] * 1e6), []).append(text.get_text())
+    rows = {line[0]: line[1:] for line in lines.values()}
+    assert rows["area, log-odds"] == ["deletion ↓", "insertion ↑", "ABPC ↑"]
+    for name, (most, least) in {"this map": own, "random order": others["random"], "centre": others["centre"]}.items():
+        found = rows.get(name) or rows["blob in the centre"]
+        wanted = [area(most), area(list(reversed(least))), area(least) - area(most)]
+        assert [float(value.replace("−", "-")) for value in found] == pytest.approx(wanted, abs=0.0051), name
+        assert not any("-" in value for value in found)
+    copies = next(row for name, row in rows.items() if "copies" in name)
+    assert copies == ["0.18"]
+    record = evidence.as_dict()["baselines"]["mean"]
+    for stored, (most, least) in ((record, own), *[(record["controls"][name], both) for name, both in others.items()]):
+        assert stored["most_first"]["area"]["log_odds"] == pytest.approx(area(most))
+        assert stored["insertion"]["area"]["log_odds"] == pytest.approx(area(list(reversed(least))))
+        assert stored["abpc"]["log_odds"] == pytest.approx(area(least) - area(most))
+
+
 CASES: dict[str, dict[str, Any]] = {
     "evidence": {"evidence": {"fused": some_evidence(False, ["blur", "mean"], NASTY[4])}},
     "more evidence": {

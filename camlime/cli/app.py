@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from camlime.cli.commands.authoring import add_explain, card, check_bundle
+from camlime.cli.commands.authoring import add_explain, card, check_bundle, randomisation
 from camlime.cli.commands.benchmark import benchmark
 from camlime.cli.commands.classify import classify
 from camlime.cli.commands.demo import demo
@@ -42,6 +42,7 @@ COMMANDS = (
     check_bundle,
     add_explain,
     card,
+    randomisation,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -35,6 +35,7 @@ class Plan:
         passes: that are planned.
         sentence: the map's own curves and the random control.
         copies: shifted copies; 0 for no verdict.
+        check: the map is made again on random networks.
         controls: the other controls as well.
         second_run: passes of each run for the repeatability, on the first segmentation alone; 0 for none.
         against_map: one more run is compared with the map, else two runs with each other.
@@ -45,13 +46,16 @@ class Plan:
     passes: int
     sentence: bool
     copies: int
+    check: bool
     controls: bool
     second_run: int
     against_map: bool
 
     @staticmethod
     def within(budget: int, attribution: Attribution, baselines: int, *, beside: Plan | None = None) -> Plan:
-        """Share passes in this order: curves and random control, verdict, other controls, second run, more copies.
+        """Share passes in this order: curves, random control, copies, randomisation, other controls, second run, more.
+
+        What is left at the end buys more copies.
 
         Args:
             budget: pass-equivalents.
@@ -60,14 +64,17 @@ class Plan:
             beside: the plan of the map that is examined first on this case, whose controls serve this one as well.
         """
         if baselines == 0:
-            return Plan(budget, 0, 0, True, 0, False, 0, False)
+            return Plan(budget, 0, 0, True, 0, False, False, 0, False)
         shared = beside is not None and beside.sentence
         sentence = baselines * (_FINE if shared else _ENDS + 2 * _FINE)
         needed = _needed(attribution, baselines, sentence)
         if budget < needed:
-            affordable = budget >= sentence
             controls = shared and beside is not None and beside.controls
-            return Plan(budget, needed, sentence if affordable else 0, affordable, 0, controls, 0, False)
+            half = needed - passes_of_check(attribution)
+            if budget >= half:
+                return Plan(budget, needed, half, True, FEWEST_COPIES, False, controls, 0, False)
+            affordable = budget >= sentence
+            return Plan(budget, needed, sentence if affordable else 0, affordable, 0, False, controls, 0, False)
         left = budget - needed
         if shared and beside is not None:
             controls = beside.controls
@@ -82,7 +89,7 @@ class Plan:
         left -= second_run * (1 if against_map else 2)
         copies = copies_within(FEWEST_COPIES * baselines * _COARSE + left, baselines * _COARSE)
         left -= (copies - FEWEST_COPIES) * baselines * _COARSE
-        return Plan(budget, needed, budget - left, True, copies, controls, second_run, against_map)
+        return Plan(budget, needed, budget - left, True, copies, True, controls, second_run, against_map)
 
 
 def share(budget: int, attributions: Sequence[Attribution], baselines: int) -> list[Plan]:
@@ -106,10 +113,10 @@ def share(budget: int, attributions: Sequence[Attribution], baselines: int) -> l
         left -= plans[-1].passes
     for i, other in enumerate(others):
         again = Plan.within(plans[i].needed + _second_run(other), other, baselines, beside=first)
-        if plans[i].copies and again.passes - plans[i].passes <= left:
+        if plans[i].check and again.passes - plans[i].passes <= left:
             left -= again.passes - plans[i].passes
             plans[i] = again
-    if first.copies:
+    if first.check:
         first = Plan.within(first.passes + left, lead, baselines)
     return [first, *plans]
 

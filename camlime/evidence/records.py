@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from camlime.evidence.bundle_record import RecordedCheck
 from camlime.evidence.controls import percentile_95
 from camlime.evidence.curves import MapCurves
 from camlime.evidence.randomisation import Randomisation
@@ -79,6 +80,8 @@ class Evidence:
         passes: that were used; what maps share is counted with the first that needed it.
         seconds: wall time.
         seed: of random orders, copies and the second run.
+        bundle_record: what the bundle's author measured of the randomisation check on other cases; ``None`` where there
+            is no such record for this method and these settings.
     """
 
     method: str
@@ -94,6 +97,7 @@ class Evidence:
     passes: int
     seconds: float
     seed: int
+    bundle_record: RecordedCheck | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -101,6 +105,7 @@ class Evidence:
         record["baselines"] = {name: baseline.as_dict() for name, baseline in self.baselines.items()}
         record["randomisation"] = self.randomisation.as_dict() if self.randomisation else None
         record["repeatability"] = self.repeatability.as_dict() if self.repeatability else None
+        record["bundle_record"] = self.bundle_record.as_dict() if self.bundle_record else None
         return record
 
     @staticmethod
@@ -112,4 +117,6 @@ class Evidence:
             parts["randomisation"] = Randomisation.from_dict(record["randomisation"])
         if record["repeatability"]:
             parts["repeatability"] = Repeatability.from_dict(record["repeatability"])
+        if record.get("bundle_record"):
+            parts["bundle_record"] = RecordedCheck.from_dict(record["bundle_record"])
         return Evidence(**parts)

@@ -13,12 +13,13 @@ from torch import Tensor
 from camlime.attribution import Attribution
 from camlime.classifier import Classifier
 from camlime.errors import CamlimeError, RequestError
+from camlime.evidence.bundle_record import RecordedCheck
 from camlime.evidence.controls import control_maps, shifted_copy
 from camlime.evidence.curves import COARSE_FRACTIONS, FRACTIONS, MapCurves, Ranks, Removal, ranking, tied_share
 from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
 from camlime.evidence.plan import Plan, default_budget
-from camlime.evidence.randomisation import Randomisation, RandomNetworks, check_randomisation
+from camlime.evidence.randomisation import THRESHOLD, Randomisation, RandomNetworks, check_randomisation
 from camlime.evidence.records import BaselineEvidence, Evidence
 from camlime.evidence.repeatability import Repeatability, compare_runs
 from camlime.methods.case import Case
@@ -81,20 +82,29 @@ class Examination:
         self._removals: dict[str, Removal] = {}
         self._controls: dict[str, dict[str, MapCurves]] = {}
 
-    def evidence(self, attribution: Attribution, remake: Remake, plan: Plan) -> Evidence:
-        """Measure the evidence on one map; arguments and errors as in :func:`measure`."""
+    def evidence(
+        self, attribution: Attribution, remake: Remake, plan: Plan, recorded: RecordedCheck | None = None
+    ) -> Evidence:
+        """Measure the evidence on one map; arguments and errors as in :func:`measure`.
+
+        Args:
+            attribution: the map.
+            remake: makes it again.
+            plan: what there are passes for.
+            recorded: what the bundle's record says of this method with these settings.
+        """
         started, before = time.perf_counter(), self._meter.passes
         case, classifier, meter = self._case, self._classifier, self._meter
         randomisation: Randomisation | None = None
         problem = ""
         scored = self._scores(attribution, plan) if plan.sentence else {}
-        if plan.copies:
+        if plan.check:
             try:
                 randomisation = check_randomisation(case, self._random, attribution, remake, self._kept)
             except CamlimeError as error:
                 problem = error.message
         repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
-        supported, reason = _verdict(scored, randomisation, problem, plan)
+        supported, reason = _verdict(scored, randomisation, problem, plan, recorded)
         return Evidence(
             method=attribution.method,
             class_name=classifier.class_names[case.class_index],
@@ -109,6 +119,7 @@ class Examination:
             passes=meter.passes - before,
             seconds=time.perf_counter() - started,
             seed=case.seed,
+            bundle_record=recorded,
         )
 
     def _scores(self, attribution: Attribution, plan: Plan) -> dict[str, BaselineEvidence]:
@@ -171,16 +182,15 @@ def _second_run(
 
 
 def _verdict(
-    scored: Mapping[str, BaselineEvidence], randomisation: Randomisation | None, problem: str, plan: Plan
+    scored: Mapping[str, BaselineEvidence],
+    randomisation: Randomisation | None,
+    problem: str,
+    plan: Plan,
+    recorded: RecordedCheck | None,
 ) -> tuple[bool | None, str]:
     if plan.sentence and not scored:
         return None, "not judged: the image leaves nothing to replace voxels by but what the map was made with"
-    if not plan.copies:
-        return (
-            None,
-            f"not judged: {plan.allowed} passes of evidence are too few for this map, a verdict takes {plan.needed}",
-        )
-    failed = [name for name, baseline in scored.items() if not baseline.passed]
+    failed = [name for name, baseline in scored.items() if baseline.passed is False]
     said = []
     if failed:
         numbers = ", ".join(f"{k} {scored[k].judged_abpc:.2f} against {scored[k].threshold:.2f}" for k in failed)
@@ -190,14 +200,50 @@ def _verdict(
             "the map looks the same on a network that has learned nothing "
             f"(rank correlation {randomisation.similarity:.2f}, limit {randomisation.threshold:.2f})"
         )
+    if randomisation is None and recorded is not None and recorded.fails:
+        said.append(record_in_words(recorded))
     if said:
         return False, "; and ".join(said)
+    if not plan.check:
+        return None, _unfinished(scored, plan, recorded)
     if randomisation is None:
-        return None, f"not judged: the map could not be made on a network with random weights: {problem}"
+        why = f"not judged: the map could not be made on a network with random weights: {problem}"
+        return None, why + ("" if recorded is None else f"; {record_in_words(recorded)}")
     return True, (
-        f"the map orders the input better than 95 % of {plan.copies} copies of it in the wrong place "
-        f"(removal baselines: {_listed(list(scored))}) and changes when the network forgets what it has learned "
+        f"{_better_than_copies(scored, plan)} and changes when the network forgets what it has learned "
         f"(rank correlation {randomisation.similarity:.2f}, limit {randomisation.threshold:.2f})"
+    )
+
+
+def _unfinished(scored: Mapping[str, BaselineEvidence], plan: Plan, recorded: RecordedCheck | None) -> str:
+    """Why there is no verdict, and what is known all the same."""
+    said = f"not judged: {plan.allowed} passes of evidence are too few for this map, a verdict takes {plan.needed}"
+    if plan.copies:
+        said += f"; {_better_than_copies(scored, plan)}"
+    if recorded is not None:
+        said += f"; {record_in_words(recorded)}"
+    return said
+
+
+def _better_than_copies(scored: Mapping[str, BaselineEvidence], plan: Plan) -> str:
+    return (
+        f"the map orders the input better than 95 % of {plan.copies} copies of it in the wrong place "
+        f"(removal baselines: {_listed(list(scored))})"
+    )
+
+
+def record_in_words(recorded: RecordedCheck) -> str:
+    """What a bundle's record says of a method's randomisation check."""
+    passed = recorded.cases - recorded.survived
+    found = (
+        "the map looked the same on a network that has learned nothing at the median"
+        if recorded.fails
+        else f"the map passed the randomisation check on {passed}"
+    )
+    return (
+        f"from the bundle's record on {recorded.cases} other cases: {found} (rank correlation {recorded.median:.2f} at "
+        f"the median, {min(recorded.similarities):.2f} to {max(recorded.similarities):.2f}, limit {THRESHOLD:.2f}; "
+        "not measured on this case)"
     )
 
 

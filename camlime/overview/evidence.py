@@ -1,4 +1,4 @@
-"""The evidence on the page: a verdict, a sentence, and the removal curves beside those of random orders."""
+"""The evidence on the page: a verdict, a sentence, the removal curves beside those of random orders, their areas."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import numpy as np
 
 from camlime.evidence.curves import Curve, MapCurves
 from camlime.evidence.records import Evidence
+from camlime.overview.areas import Areas, AreaTable, areas_of, table_height
 from camlime.overview.colours import AGAINST, FOR, INK, MUTED, RULE, VERDICT_COLOURS
 from camlime.overview.header import SMALL, Block, note
-from camlime.overview.page import LINE, Page, Typesetter
-from camlime.overview.words import areas_in_words, clean, method_title, verdict_in_words
+from camlime.overview.page import Page, Typesetter
+from camlime.overview.words import clean, method_title, verdict_in_words
 from camlime.overview.words import evidence_in_words as in_words
 
 CHART_HEIGHT = 0.95
 LIMITS = 0.34
 """Inches left of a chart, for its limits."""
 
-GAP = 0.22
+BELOW = 0.16 + CHART_HEIGHT + 0.2
+"""Inches from the top of a pair of charts to its table."""
+
+GAP = 0.3
 IN_A_ROW = 2
 ROOM_FOR_UNIT = 1.6
 
@@ -38,21 +42,20 @@ def evidence_blocks(evidence: Mapping[str, Evidence], width: float, types: Types
 def _curves(evidence: Evidence, width: float, types: Typesetter) -> Block:
     names = list(evidence.baselines)
     wide = (width - GAP * (IN_A_ROW - 1)) / IN_A_ROW
-    high = 0.16 + CHART_HEIGHT + 0.3
-    lines = {name: types.wrap(f"Area between: {areas_in_words(evidence, name)}", wide, 6.5, most=2) for name in names}
-    row = high + max(len(said) for said in lines.values()) * 6.5 * LINE
+    lines = {name: tuple(areas_of(test)) for name, test in evidence.baselines.items()}
+    row = BELOW + max(table_height(len(found)) for found in lines.values()) + 0.16
     charts = [
         _Charts(
             evidence.baselines[name].curves,
             evidence.baselines[name].controls["random"],
             name,
-            tuple(lines[name]),
+            lines[name],
             types,
         ).at((i % IN_A_ROW) * (wide + GAP), 0.18 + (i // IN_A_ROW) * row, wide)
         for i, name in enumerate(names)
     ]
     rows = -(-len(names) // IN_A_ROW)
-    return Block(0.18 + rows * row + 0.08, (_Key(evidence.class_name, width, types), *charts))
+    return Block(0.18 + rows * row + 0.02, (_Key(evidence.class_name, width, types), *charts))
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,12 @@ class _Key:
 
 @dataclass(frozen=True)
 class _Charts:
-    """Deletion and insertion with one baseline, and the areas below."""
+    """Deletion and insertion with one baseline, and a table of the areas below."""
 
     curves: MapCurves
     random: MapCurves
     baseline: str
-    lines: tuple[str, ...]
+    lines: tuple[Areas, ...]
     types: Typesetter
     x: float = 0.0
     y: float = 0.0
@@ -117,8 +120,7 @@ class _Charts:
                 page.text(left + wide / 2, under, f"of the voxels {said}", 6.5, colour=MUTED, ha="center")
             title = f"replaced by: {clean(self.baseline)}"
             page.text(left + wide / 2, y + 0.07, self.types.fit(title, wide, 6.5), 6.5, colour=MUTED, ha="center")
-        for i, line in enumerate(self.lines):
-            page.text(x, top + CHART_HEIGHT + 0.25 + i * 6.5 * LINE, line, 6.5, colour=MUTED)
+        AreaTable(self.lines, self.width, self.types).draw(page, x, y + BELOW)
 
     def _chart(
         self,

@@ -104,6 +104,9 @@ def doubt_in_words(evidence: Evidence) -> str:
         said.append("no better than copies of it in the wrong place")
     if evidence.randomisation is not None and evidence.randomisation.survives:
         said.append("the same on a network that has learned nothing")
+    record = evidence.bundle_record
+    if evidence.randomisation is None and record is not None and record.fails:
+        said.append(f"the same on such a network at the median of {record.cases} other cases, by the bundle's record")
     return "; ".join(said)
 
 
@@ -118,6 +121,12 @@ def evidence_in_words(evidence: Evidence) -> list[str]:
     said = [clean(evidence.sentence)] if evidence.sentence else []
     reason = clean(evidence.reason)
     said.append(f"{reason[:1].upper()}{reason[1:]}.")
+    record = evidence.bundle_record
+    if record is not None and evidence.randomisation is not None:
+        said.append(
+            f"On {record.cases} other cases, by the bundle's record: rank correlation {record.median:.2f} at the "
+            f"median, {min(record.similarities):.2f} to {max(record.similarities):.2f}."
+        )
     if evidence.repeatability is not None:
         r = evidence.repeatability
         shared = round(2 * r.top * r.jaccard / (1 + r.jaccard))

@@ -1,4 +1,4 @@
-"""``camlime check-bundle``, ``add-explain`` and ``card``."""
+"""``camlime check-bundle``, ``add-explain``, ``card`` and ``randomisation``."""
 
 from __future__ import annotations
 
@@ -107,6 +107,62 @@ def card(
     from camlime.cli.console import stdout
 
     stdout().exactly(write_card(bundle, summary, force=force))
+
+
+@reported
+def randomisation(
+    ctx: typer.Context,
+    bundle: BundleFolder,
+    cases: Annotated[
+        Path,
+        typer.Option("--cases", metavar="CSV", help="Table with case, patient, image, as camlime benchmark has it."),
+    ],
+    methods: options.Methods = None,
+    patients: Annotated[
+        int, typer.Option("--patients", min=5, metavar="N", help="So many are drawn, one case each.")
+    ] = 12,
+    budget: Annotated[int, typer.Option("--budget", min=16, metavar="N", help="Passes for each map.")] = 256,
+    jitter_mm: Annotated[
+        float, typer.Option("--jitter-mm", min=0, metavar="MM", help="Move each point, as camlime benchmark does.")
+    ] = 0.0,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    force: Force = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Check once, on a handful of cases, what is left of each map on random networks, and keep it in the bundle."""
+    from camlime.authoring import write_record
+    from camlime.benchmark import read_cohort
+    from camlime.classifier import select_device
+    from camlime.cli.console import stderr, stdout
+
+    select_device(device)
+
+    def said(case: str, done: int, total: int) -> None:
+        if not quiet:
+            stderr().line((f"{done} of {total}  {case}", ""))
+
+    written = write_record(
+        bundle,
+        read_cohort(cases),
+        methods=None if methods is None else [name.strip() for name in methods.split(",")],
+        patients=patients,
+        budget=budget,
+        jitter_mm=jitter_mm,
+        seed=seed,
+        device=device,
+        force=force,
+        on_case=said,
+    )
+    for name, why in written.left_out.items():
+        stderr().line(("left out: ", "yellow"), (f"{name}: {why}", ""))
+    if not quiet:
+        for check in written.record.checks:
+            lowest, highest = min(check.similarities), max(check.similarities)
+            numbers = f"{check.median:.2f} ({lowest:.2f} to {highest:.2f}), survived in {check.survived}"
+            stderr().line((f"{check.method}: ", "bold"), (f"{numbers} of {check.cases}", ""))
+    stdout().exactly(written.path)
 
 
 def _lengths(text: str) -> list[float]:
