@@ -105,8 +105,7 @@ def _prior_variances(squares: FloatArray) -> FloatArray:
 def supports_intervals(regions: int, pairs: int) -> bool:
     """Whether the residual of this many pairs can see what its standard errors must cover.
 
-    Within one block, third-order interactions alias exactly onto the main effects and the residual cannot see them,
-    unless the block has a quarter more rows than regions; from two blocks on, their different columns show.
+    Within one block, a product of three signs is exactly another region's column, or none's: the residual may be zero
+    where a weight is far off. In a second block, of which half is enough, the same product falls elsewhere, and shows.
     """
-    m = block_pairs(regions)
-    return pairs >= 2 * m or (pairs >= m >= 1.25 * regions)
+    return pairs >= 1.5 * block_pairs(regions)

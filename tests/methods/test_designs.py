@@ -89,9 +89,9 @@ def test_a_part_of_a_block_is_nearer_to_orthogonal_than_coins(pairs: int) -> Non
 
 @pytest.mark.parametrize(
     ("regions", "pairs", "supported"),
-    [(100, 127, False), (100, 128, True), (110, 128, False), (110, 255, False), (110, 256, True), (64, 128, True)],
+    [(100, 128, False), (100, 191, False), (100, 192, True), (127, 192, True), (128, 192, False), (128, 384, True)],
 )
-def test_intervals_need_a_block_with_room_or_two(regions: int, pairs: int, supported: bool) -> None:
+def test_intervals_need_half_of_a_second_block(regions: int, pairs: int, supported: bool) -> None:
     assert supports_intervals(regions, pairs) is supported
 
 
