@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import slicer_harness  # noqa: E402
 
-slicer = slicer_harness.bootstrap(os.environ["SLICER_PYTHON"])
+slicer = slicer_harness.bootstrap(os.environ.get("SLICER_PYTHON"))
 
 from slicer.util import updateVolumeFromArray  # noqa: E402
 

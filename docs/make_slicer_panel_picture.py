@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import slicer_harness  # noqa: E402
 
-slicer = slicer_harness.bootstrap(os.environ["SLICER_PYTHON"])
+slicer = slicer_harness.bootstrap(os.environ.get("SLICER_PYTHON"))
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
 from SlicerXAILib.words import (  # noqa: E402

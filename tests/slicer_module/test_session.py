@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib.background import Background  # noqa: E402
 from SlicerXAILib.session import Session, newest_only  # noqa: E402

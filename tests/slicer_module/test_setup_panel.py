@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib import packages  # noqa: E402
 from SlicerXAILib.packages import Installer, installed_version, missing, requirements  # noqa: E402
