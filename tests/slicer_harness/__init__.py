@@ -1,7 +1,7 @@
 """Run a Slicer scripted module without Slicer: slicer-core (real MRML) + PySide6 dressed as PythonQt.
 
-bootstrap(source) takes a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied. Without one, small
-stand-ins written here take the place of its files (standin.py).
+bootstrap(source) takes a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied. Without one,
+small stand-ins written here take the place of its files (standin.py).
 """
 
 from __future__ import annotations
