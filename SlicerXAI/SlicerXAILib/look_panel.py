@@ -13,7 +13,7 @@ from SlicerXAILib.controls import chosen_value, fill_selector, fill_table, silen
 from SlicerXAILib.look import Look
 from SlicerXAILib.scene_nodes import SceneExplanation
 from SlicerXAILib.tables import REGION_COLUMNS
-from SlicerXAILib.words import level_meaning, level_name
+from SlicerXAILib.words import level_meaning, level_name, map_title, region_name
 
 _ID = REGION_COLUMNS.index("ID")
 
@@ -56,7 +56,7 @@ class LookPanel:
         ui, explanation = self._ui, self._explanation
         look = Look() if explanation is None else explanation.look
         choices = [] if explanation is None else explanation.choices()
-        entries = [(choice.key, choice.title) for choice in choices]
+        entries = [(choice.key, map_title(choice.key, choice.kind, choice.title)) for choice in choices]
         if explanation is not None:
             entries.append(("", _("No map")))
         fill_selector(ui.mapSelector, entries, look.maps[0] if look.maps else "")
@@ -156,8 +156,9 @@ def _region_rows(node: Any) -> list[tuple[int, list[str]]]:
     rows = []
     for number in range(table.GetNumberOfRows()):
         cells = [table.GetValue(number, column) for column in range(5)]
+        region = int(table.GetValue(number, _ID).ToInt())
         name, (weight, low, high, ml) = cells[0].ToString(), [cell.ToDouble() for cell in cells[1:]]
         interval = "" if math.isnan(low) else f"{low:+.2f} ... {high:+.2f}"
-        texts = [name, "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"]
-        rows.append((int(table.GetValue(number, _ID).ToInt()), texts))
+        texts = [region_name(region, name), "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"]
+        rows.append((region, texts))
     return rows

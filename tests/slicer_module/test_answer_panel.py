@@ -62,7 +62,7 @@ def test_each_verdict_has_its_badge_and_its_words(shown, supported, badge, words
     assert words in shown.ui.verdictLabel.text
     assert "Removing takes p down." in shown.ui.verdictLabel.text
     assert shown.ui.agreementLabel.text == "conflict"
-    assert "They conflict." in shown.ui.verdictLabel.text
+    assert "CAM and LIME contradict each other" in shown.ui.verdictLabel.text
     assert shown.ui.warningsLabel.text == "padding in view"
 
 

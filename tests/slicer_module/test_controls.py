@@ -1,4 +1,4 @@
-"""Controls that are in no other test's way: node selectors, sections, messages, the bar, what is restarted and marked."""
+"""Controls that no other test comes by: node selectors, sections, messages, the bar, the restart, the mark on a map."""
 
 from __future__ import annotations
 

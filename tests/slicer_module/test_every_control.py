@@ -101,8 +101,8 @@ def test_every_class_is_known_here(kind):
 
 
 def test_a_control_that_is_only_mentioned_is_found():
-    source = "def test(ui):\n    assert ui.a.enabled\n    ui.b.click()\n    ui.c.value, ui.d.value = 1, 2\n    choose(ui.e, '')\n"
-    tree = ast.parse(source)
+    lines = ("assert ui.a.enabled", "ui.b.click()", "ui.c.value, ui.d.value = 1, 2", "choose(ui.e, '')")
+    tree = ast.parse("\n".join(lines))
     found = [("a", "QPushButton", True), ("b", "QPushButton", True), ("c", "QSpinBox", False), ("d", "QSpinBox", False)]
     found += [("e", "QComboBox", False), ("f", "QLabel", False), ("g", "QLabel", True)]
     told = forgotten(found, set(done_with(tree)), set(looked_at(tree)))
