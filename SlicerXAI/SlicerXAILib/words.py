@@ -162,6 +162,9 @@ def memory(size: float | None) -> str:
 def device_entry(device: Mapping[str, Any]) -> str:
     """An entry of the device selector: the name and its memory."""
     title = str(device.get("title") or device["name"])
+    processor = re.fullmatch(r"CPU, (\d+) cores \((.*)\)", title)
+    if processor is not None:
+        title = _("CPU, {cores} cores ({machine})").format(cores=processor[1], machine=processor[2])
     size = memory(device.get("memory_bytes"))
     return f"{title}, {size}" if size else title
 

@@ -2,8 +2,8 @@
 
 ``install`` makes the modules ``slicer.i18n``, ``slicer.ScriptedLoadableModule`` and ``slicer.parameterNodeWrapper``.
 They are written for these tests, from what Slicer's developer guide says of them, and know no more than is used here:
-a text is translated by ``slicer.app``, and a parameter is a text, a number, a truth value or a node. What they cannot do
-is an error. Whether a module behaves the same on Slicer's own files is seen with ``SLICER_PYTHON``.
+a text is translated by ``slicer.app``, and a parameter is a text, a number, a truth value or a node. What they cannot
+do is an error. Whether a module behaves the same on Slicer's own files is seen with ``SLICER_PYTHON``.
 """
 
 from __future__ import annotations

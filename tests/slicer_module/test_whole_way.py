@@ -244,6 +244,28 @@ def test_cancel_keeps_what_is_there(ready, phantom):
     assert ready.ui.explainButton.enabled
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+def test_cancelled_the_panel_is_usable_before_the_worker_has_answered(ready, phantom):
+    """The worker is stopped by a signal, so that it cannot answer, and goes on after the panel was seen to."""
+    panel = ask(ready, phantom, "thorough")
+    until(lambda: ready.ui.mapSelector.currentText == "Grad-CAM")
+    worker = panel.engine.session._client.pid
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        ready.ui.cancelButton.click()
+        assert ready.ui.progressLabel.text == "Cancelling; what is there is kept."
+        until(lambda: not panel.run.running)
+        assert ready.ui.explainButton.enabled
+        assert ready.ui.progressLabel.text == "Stopped."
+        assert panel.shown.volume("gradcam") is not None
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert panel.shown.alive
+    panel = ask(ready, phantom)
+    until(lambda: not panel.run.running)
+    assert ready.ui.progressLabel.text == "Done."
+
+
 def test_cancelled_at_once_nothing_is_left(ready, phantom):
     panel = ask(ready, phantom)
     ready.ui.cancelButton.click()
