@@ -11,9 +11,10 @@ from slicer.i18n import tr as _
 
 from SlicerXAILib.controls import chosen_value, fill_selector, fill_table, silent
 from SlicerXAILib.look import Look
+from SlicerXAILib.marks import Marks, unsupported_views
 from SlicerXAILib.scene_nodes import SceneExplanation
 from SlicerXAILib.tables import REGION_COLUMNS
-from SlicerXAILib.words import level_meaning, level_name, map_title, region_name
+from SlicerXAILib.words import badge, level_meaning, level_name, map_title, region_name
 
 _ID = REGION_COLUMNS.index("ID")
 
@@ -23,10 +24,12 @@ class LookPanel:
 
     Args:
         ui: the panel's controls.
+        marks: marks views whose map is not supported.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, marks: Marks | None = None) -> None:
         self._ui = ui
+        self._marks = marks or Marks()
         self._explanation: SceneExplanation | None = None
         ui.mapSelector.connect("currentIndexChanged(int)", self._put)
         ui.colourSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._put)
@@ -114,6 +117,9 @@ class LookPanel:
             words = _("NOT SUPPORTED: the model does not use what this map shows.")
         self._ui.mapSupportLabel.text = words
         self._ui.mapSupportLabel.visible = bool(words)
+        explanation = self._explanation
+        views = set() if explanation is None or not explanation.alive else unsupported_views(explanation)
+        self._marks.put(views, badge(False))
 
     def _fill_segments(self) -> None:
         summary = {} if self._explanation is None else self._explanation.summary

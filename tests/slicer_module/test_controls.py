@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from support.slicer_results import a_result
 bootstrapped()
 
 import slicer  # noqa: E402
+import vtk  # noqa: E402
 from SlicerXAILib.inputs import affine_of  # noqa: E402
+from SlicerXAILib.marks import Marks  # noqa: E402
 from SlicerXAILib.problems import Problem  # noqa: E402
 from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 
@@ -107,9 +111,37 @@ def test_restarted_the_engine_is_another_process_and_the_old_log_is_shown(ready)
     assert "The engine is ready" in ready.ui.engineLabel.text
 
 
+class View:
+    """Takes the place of Slicer's slice view: a window with a picture and an overlay, which is never drawn."""
+
+    def __init__(self) -> None:
+        self.window = vtk.vtkRenderWindow()
+        self.overlay = vtk.vtkRenderer()
+        self.overlay.SetLayer(1)
+        self.window.SetNumberOfLayers(2)
+        self.window.AddRenderer(self.overlay)
+        self.window.AddRenderer(vtk.vtkRenderer())
+
+    def renderWindow(self) -> Any:  # noqa: N802
+        return self.window
+
+    def scheduleRender(self) -> None:  # noqa: N802
+        pass
+
+
+def marks_in(view: View) -> list[str]:
+    """The texts that lie over a view."""
+    props = view.overlay.GetViewProps()
+    return [props.GetItemAsObject(n).GetInput() for n in range(props.GetNumberOfItems())]
+
+
 @pytest.fixture
-def judged(desk: Any, small_volume: Any) -> Any:
+def judged(desk: Any, small_volume: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An explanation with three maps: one that is supported, one that is not, one that was not judged."""
+    views = {name: View() for name in ("Red", "Green", "Yellow")}
+    for name in views:
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode").SetLayoutName(name)
+    monkeypatch.setattr(desk.panel.look, "_marks", Marks(views.get))
     made = a_result(affine_of(small_volume), (12, 10, 8), (7, 3, 4))
     judged = {"gradcam": {**made.evidence["lime"], "supported": False}, "lime": {**made.evidence["lime"]}}
     judged["lime"]["supported"] = True
@@ -119,7 +151,8 @@ def judged(desk: Any, small_volume: Any) -> Any:
     explanation.complete(replace(made, maps={**made.maps, "fused": fused}, evidence=judged))
     desk.panel.show(explanation)
     assert desk.ui.mapSelector.currentText == "LIME"
-    return desk
+    yield SimpleNamespace(ui=desk.ui, panel=desk.panel, views=views)
+    desk.panel.show(None)
 
 
 def test_below_the_map_selector_stands_where_a_map_is_not_supported(judged):
@@ -128,7 +161,12 @@ def test_below_the_map_selector_stands_where_a_map_is_not_supported(judged):
     choose(judged.ui.mapSelector, "gradcam")
     assert not said.isHidden()
     assert said.text == "NOT SUPPORTED: the model does not use what this map shows."
+    assert [marks_in(view) for view in judged.views.values()] == [["NOT SUPPORTED"]] * 3
     for key in ("fused", "lime", ""):
         choose(judged.ui.mapSelector, key)
         assert said.isHidden(), key
         assert said.text == "", key
+        assert [marks_in(view) for view in judged.views.values()] == [[]] * 3
+    choose(judged.ui.mapSelector, "gradcam")
+    judged.panel.remove()
+    assert [marks_in(view) for view in judged.views.values()] == [[]] * 3

@@ -45,6 +45,13 @@ class SliceView:
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         self._interactor, self._group = _managers(desk, factory, self._window, overlay, _IN_SLICES, node)
 
+    def renderWindow(self) -> Any:  # noqa: N802
+        """As Slicer's view widget has it."""
+        return self._window
+
+    def scheduleRender(self) -> None:  # noqa: N802
+        """It is drawn when it is asked to."""
+
     def draw(self) -> np.ndarray:
         """Everything in the view, axes (y, x, 3), uint8, y downwards."""
         self._logic.UpdateImageData()
