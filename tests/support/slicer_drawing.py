@@ -15,6 +15,7 @@ _IN_SLICES = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLColorLegendDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
+    "vtkMRMLMarkupsDisplayableManager",
 )
 _IN_3D = ("vtkMRMLSegmentationsDisplayableManager3D", "vtkMRMLModelDisplayableManager")
 
@@ -93,6 +94,41 @@ class View3D:
         camera.SetViewUp(0, 0, 1)
         self._renderer.ResetCameraClippingRange()
         return _grab(self._window)
+
+
+def draw_chart(chart: Any, size: tuple[int, int]) -> np.ndarray:
+    """A plot chart node, by VTK's chart as in Slicer's plot view; axes (y, x, 3), uint8, y downwards.
+
+    Args:
+        chart: a ``vtkMRMLPlotChartNode`` of lines.
+        size: width and height in pixels.
+    """
+    view, drawn = vtk.vtkContextView(), vtk.vtkChartXY()
+    window = view.GetRenderWindow()
+    window.SetOffScreenRendering(1)
+    window.SetMultiSamples(0)
+    window.SetSize(*size)
+    view.GetRenderer().SetBackground(1.0, 1.0, 1.0)
+    view.GetScene().AddItem(drawn)
+    for i in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(i)
+        line = drawn.AddPlot(vtk.vtkChart.LINE)
+        line.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+        line.SetColorF(*series.GetColor())
+        line.SetWidth(series.GetLineWidth())
+        dashed = series.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash
+        line.GetPen().SetLineType(vtk.vtkPen.DASH_LINE if dashed else vtk.vtkPen.SOLID_LINE)
+        line.SetLabel(series.GetName())
+    drawn.SetTitle(chart.GetTitle())
+    drawn.GetTitleProperties().SetFontSize(16)
+    for axis, title in ((vtk.vtkAxis.BOTTOM, chart.GetXAxisTitle()), (vtk.vtkAxis.LEFT, chart.GetYAxisTitle())):
+        drawn.GetAxis(axis).SetTitle(title)
+        drawn.GetAxis(axis).GetTitleProperties().SetFontSize(14)
+    drawn.GetAxis(vtk.vtkAxis.LEFT).SetRange(0.0, 1.0)
+    drawn.GetAxis(vtk.vtkAxis.LEFT).SetBehavior(vtk.vtkAxis.FIXED)
+    drawn.SetShowLegend(chart.GetLegendVisibility())
+    drawn.GetLegend().SetLabelSize(13)
+    return _grab(window)
 
 
 def _window(size: Any) -> Any:

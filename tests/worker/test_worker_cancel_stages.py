@@ -30,9 +30,11 @@ class Held:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.pipes = Pipes((sys.executable, str(HELD), str(home)), patience=600.0)
+        self._count = 0
+
+    def until_ready(self) -> None:
         while (event := self.pipes.next())["event"] != "ready":
             assert event["event"] != "error", event
-        self._count = 0
 
     def ask(self, request: str, **fields: Any) -> int:
         self._count += 1
@@ -74,9 +76,12 @@ class Held:
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
     made = Held(tmp_path_factory.mktemp("held"))
-    yield made
-    made.let_go()
-    made.pipes.close()
+    try:
+        made.until_ready()
+        yield made
+    finally:
+        made.let_go()
+        made.pipes.close()
 
 
 STAGES = [
