@@ -28,13 +28,14 @@ from SlicerXAILib.marks import Marks, unsupported_views  # noqa: E402
 from SlicerXAILib.result import Result  # noqa: E402
 from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 from support.slicer_desk import Desk  # noqa: E402
-from support.slicer_drawing import SliceView, View3D, draw_chart  # noqa: E402
+from support.slicer_drawing import SliceView, View3D, allow_points, draw_chart  # noqa: E402
 
 from camlime.scan import Scan  # noqa: E402
 
 SIZE = (480, 400)
 CHART_SIZE = (720, 420)
 FIELD_MM = (96.0, 80.0)
+PLACE_MM = (192.0, 160.0)
 BAR = 8
 GAP = 4
 BARS = {"Red": (243, 74, 51), "Green": (110, 176, 75), "Yellow": (237, 213, 76), "3D": (116, 116, 187)}
@@ -77,7 +78,8 @@ def draw(demo: Path, other: Path | None = None) -> None:
     desk = Desk(SIZE)
     for i in range(4):
         desk.add_slice_view(f"{side_by_side.VIEWS}{i}", "Axial")
-    views = {name: SliceView(desk, name) for name in desk.slices}
+    allow_points(desk)
+    views = {name: SliceView(desk, name, points=True) for name in desk.slices}
     view_3d = View3D(desk, SIZE)
     scan = Scan.read(demo / "scan.nii.gz")
     ct = desk.add_volume(scan.image[0].numpy(), scan.affine)
@@ -118,11 +120,14 @@ def place(desk: Desk, views: dict[str, SliceView], ct: Any, point: np.ndarray) -
     for each in desk.slices.values():
         each.GetSliceCompositeNode().SetBackgroundVolumeID(ct.GetID())
     desk.fit()
+    for each in desk.slices.values():
+        each.GetSliceNode().SetFieldOfView(*PLACE_MM, each.GetSliceNode().GetFieldOfView()[2])
     node = desk.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Nodule")
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetTextScale(4)
     node.AddControlPoint(*(float(x) for x in point), "Nodule")
-    slicer.vtkMRMLSliceNode.JumpAllSlices(desk.scene, *(float(x) for x in point), 0)
+    centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+    slicer.vtkMRMLSliceNode.JumpAllSlices(desk.scene, *(float(x) for x in point), centred)
     save("slicer_place", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
     desk.scene.RemoveNode(node)
 

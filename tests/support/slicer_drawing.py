@@ -15,9 +15,16 @@ _IN_SLICES = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLColorLegendDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
-    "vtkMRMLMarkupsDisplayableManager",
 )
+_POINTS = "vtkMRMLMarkupsDisplayableManager"
 _IN_3D = ("vtkMRMLSegmentationsDisplayableManager3D", "vtkMRMLModelDisplayableManager")
+
+
+def allow_points(desk: Desk) -> None:
+    """Let views draw lists of points, as Slicer's module Markups does when it starts."""
+    logic = next(each for each in desk.logics if each.GetClassName() == "vtkSlicerMarkupsLogic")
+    desk.application.SetModuleLogic("Markups", logic)
+    logic.RegisterMarkupsNode(slicer.vtkMRMLMarkupsFiducialNode(), slicer.vtkSlicerPointsWidget())
 
 
 class SliceView:
@@ -26,9 +33,10 @@ class SliceView:
     Args:
         desk: whose.
         name: of the view, such as ``"Red"``.
+        points: draw lists of points as well; :func:`allow_points` comes before.
     """
 
-    def __init__(self, desk: Desk, name: str) -> None:
+    def __init__(self, desk: Desk, name: str, *, points: bool = False) -> None:
         self._logic = desk.slices[name]
         node = self._logic.GetSliceNode()
         self._window = _window(node.GetDimensions()[:2])
@@ -44,7 +52,8 @@ class SliceView:
         actor.SetMapper(self._mapper)
         pixels.AddViewProp(actor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-        self._interactor, self._group = _managers(desk, factory, self._window, overlay, _IN_SLICES, node)
+        shown = (*_IN_SLICES, _POINTS) if points else _IN_SLICES
+        self._interactor, self._group = _managers(desk, factory, self._window, overlay, shown, node)
 
     def renderWindow(self) -> Any:  # noqa: N802
         """As Slicer's view widget has it."""
