@@ -61,7 +61,7 @@ def test_every_method_runs_and_is_recorded(scan: Scan, bundle: camlime.Bundle, t
         ({"methods": ["lime", "gradcam"], "target_layer": "nope"}, RequestError, "nope"),
         ({"methods": ["lime"], "target_layer": "nope"}, RequestError, "'nope' is for CAMs, and none is .*: lime"),
         ({"budget": 0}, RequestError, "budget of 0"),
-        ({"budget": 16, "segmentations": 5, "methods": ["lime", "fused"]}, RequestError, "too small"),
+        ({"budget": 16, "segmentations": 7, "methods": ["lime", "fused"]}, RequestError, "too small"),
         ({"segmentations": 0}, RequestError, "segmentations"),
         ({"baseline": "black"}, RequestError, "no baseline 'black'"),
         ({"device": "cuda:99"}, DeviceError, "cuda:99"),

@@ -4,7 +4,8 @@ The columns are permuted over the regions, which keeps their values and loses th
 that is fitted to exactly the same answers without those columns, so that the difference is their doing alone:
 
 - ``fused-wrong-cam`` (CAM columns permuted, masked gradient and profile right) against ``fused-no-cam``;
-- ``fused-wrong-columns`` (all columns and the profile permuted) against ``fused-no-columns``.
+- ``fused-wrong-columns`` (CAMs and derivatives permuted) against ``fused-no-columns``, both with the masks of the
+  permuted derivatives.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from camlime.methods.cam import input_grid_maps
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
 from camlime.methods.fused import CAM_COLUMNS, Fused, pooled
-from camlime.methods.profiled_model import fit_profiled
+from camlime.methods.profiled_model import Derivatives, fit_profiled
 from camlime.methods.sampling import PairSampler
 
 CAM_PASSES = 3
@@ -25,6 +26,8 @@ CAM_PASSES = 3
 
 PAIRS = {"fused-wrong-cam": "fused-no-cam", "fused-wrong-columns": "fused-no-columns"}
 """Method with wrong columns, and its partner without."""
+
+WITHOUT_DERIVATIVES = ("fused-wrong-columns", "fused-no-columns")
 
 
 def explain(case: Case, budget: int, name: str, layer: str | None) -> Attribution:
@@ -34,18 +37,20 @@ def explain(case: Case, budget: int, name: str, layer: str | None) -> Attributio
     gradient_pairs = Fused(budget=budget).gradient_pairs
     (pairs,) = split_pairs(budget, [regions.count], spent=CAM_PASSES + 4 * gradient_pairs)
     sampler = PairSampler(case, regions, pairs=pairs, method=name)
-    gradient = sampler.run_with_gradient(min(gradient_pairs, pairs))
+    right = sampler.run_with_gradient(min(gradient_pairs, pairs)).derivatives(regions, 0)
+    order = np.random.default_rng([case.seed, 5]).permutation(regions.count)
+    wrong = Derivatives(right.mean[order], right.square[order])
+    sampler.prefer((wrong if name in WITHOUT_DERIVATIVES else right).square)
     sampler.run(sampler.pairs_left)
     cams = pooled(maps, regions.pool)
-    slopes, profile = regions.pool(gradient.voxels)[:, None], gradient.squares[0]
-    order = np.random.default_rng([case.seed, 5]).permutation(regions.count)
-    hints: dict[str, tuple[FloatArray | None, FloatArray | None]] = {
-        "fused-wrong-cam": (_beside(cams, slopes, order), profile),
-        "fused-no-cam": (slopes, profile),
-        "fused-wrong-columns": (_beside(cams, slopes)[order], profile[order]),
+    permuted = None if cams is None else cams[order]
+    hints: dict[str, tuple[FloatArray | None, Derivatives | None]] = {
+        "fused-wrong-cam": (permuted, right),
+        "fused-no-cam": (None, right),
+        "fused-wrong-columns": (permuted, wrong),
         "fused-no-columns": (None, None),
     }
-    posterior, _ = fit_profiled(sampler.sums, *hints[name])
+    posterior = fit_profiled(sampler.sums, *hints[name]).posterior
     return Attribution(
         name,
         regions.paint(posterior.mean),
@@ -56,10 +61,3 @@ def explain(case: Case, budget: int, name: str, layer: str | None) -> Attributio
             "interval_factor": posterior.interval_factor,
         },
     )
-
-
-def _beside(cams: FloatArray | None, slopes: FloatArray, order: np.ndarray | None = None) -> FloatArray:
-    """CAM columns, permuted if there is an order, and the masked gradient's, ``(d, c)``."""
-    if cams is None:
-        return slopes
-    return np.concatenate([cams if order is None else cams[order], slopes], axis=1)

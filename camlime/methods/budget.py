@@ -13,6 +13,11 @@ Budget = int | StoppingRule
 SMALLEST_BUDGET = 16
 
 
+def most_passes(budget: Budget) -> int:
+    """Passes that the budget allows at most."""
+    return budget.most_passes if isinstance(budget, StoppingRule) else budget
+
+
 def split_pairs(budget: Budget, regions: Sequence[int], *, spent: int = 0) -> list[int]:
     """Pairs of masked images for each segmentation, so that all of them together, and ``spent``, keep to the budget.
 
@@ -24,7 +29,7 @@ def split_pairs(budget: Budget, regions: Sequence[int], *, spent: int = 0) -> li
     Raises:
         RequestError: the budget leaves no pair for some segmentation.
     """
-    total = budget.most_passes if isinstance(budget, StoppingRule) else budget
+    total = most_passes(budget)
     pairs = (total - spent) // 2 // len(regions)
     if total < SMALLEST_BUDGET or pairs < 1:
         raise RequestError(

@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
 SignArray = NDArray[np.int8]
+FloatArray = NDArray[np.float64]
+
+TIERS = ((8, 1.0), (24, 1 / 4), (None, 1 / 32))
+"""The strongest 8 regions, those up to the 24th, all others; and the prior variance that a design gives to each."""
+
+NOISE_SHARE = 0.1
+"""Of the answers' variance, what a design takes to be no region's doing."""
 
 
 def block_pairs(regions: int) -> int:
@@ -41,23 +48,58 @@ def fold_over_block(regions: int, rng: np.random.Generator) -> SignArray:
     return block[rng.permutation(m)]
 
 
-def paired_rows(regions: int, pairs: int, rng: np.random.Generator) -> Iterator[SignArray]:
-    """Yield ``pairs`` rows in all, block by block; the last block is a random part of one where it does not fit.
+def blocks(regions: int, rng: np.random.Generator) -> Iterator[SignArray]:
+    """Randomised blocks without end (:func:`fold_over_block`), each with other columns and signs.
 
-    A part of a block, even the only one, is nearer to orthogonal than as many independent coins: the mean square of the
-    columns' products shrinks by ``1 - n/m``, since n of m rows are drawn without repetition. With few rows of a block
-    that is next to nothing, and neither design is then better.
+    Where a budget ends within a block, a random part of it is used. A part of a block, even the only one, is nearer to
+    orthogonal than as many independent coins: the mean square of the columns' products shrinks by ``1 - n/m``, since n
+    of m rows are drawn without repetition. With few rows of a block that is next to nothing, and neither design is then
+    better.
+    """
+    while True:
+        yield fold_over_block(regions, rng)
+
+
+def order_by_information(rows: SignArray, known: FloatArray, squares: FloatArray, wanted: int) -> SignArray:
+    """The rows of a block, those first that tell most about the regions that matter most.
+
+    Each next row is the one that lowers the sum of the weights' posterior variances most, given all rows before it
+    (Bayesian A-optimal design, Chaloner & Verdinelli 1995, doi 10.1214/ss/1177009939). Where a whole block is used it
+    makes no difference; where the budget ends within one, the strongest regions are nearer to orthogonal. Answers play
+    no part in it, so that it favours no result.
 
     Args:
-        regions: d.
-        pairs: rows wanted in all.
-        rng: source of every random choice.
+        rows: shape ``(m, d)`` of -1 and +1.
+        known: ``X'X`` of all halved rows used before, shape ``(d, d)``.
+        squares: shape ``(d,)``, how much each region may matter; only which are the strongest :data:`TIERS` counts, so
+            that rounding errors in it do not change the design.
+        wanted: how many rows will be used of these; the others keep their order.
+
+    Returns:
+        The same rows in another order.
     """
-    left = pairs
-    while left > 0:
-        rows = fold_over_block(regions, rng)
-        yield rows[:left]
-        left -= len(rows)
+    variances = _prior_variances(squares)
+    noise = NOISE_SHARE * variances.sum() / 4
+    halved = rows / 2.0
+    product = halved @ np.linalg.inv(np.diag(1 / variances) + known / noise)
+    left, chosen = np.ones(len(rows), dtype=bool), []
+    for _ in range(min(wanted, len(rows))):
+        spread = noise + np.einsum("ij,ij->i", product, halved)
+        gain = np.where(left, np.square(product).sum(axis=1) / spread, -1.0)
+        best = int(np.round(gain / gain.max(), 9).argmax())
+        left[best] = False
+        chosen.append(best)
+        told = product[best].copy()
+        product -= np.outer(halved @ told, told) / spread[best]
+    return rows[np.concatenate([np.array(chosen, dtype=int), np.flatnonzero(left)])]
+
+
+def _prior_variances(squares: FloatArray) -> FloatArray:
+    variances = np.full(len(squares), TIERS[-1][1])
+    order = np.argsort(-squares, kind="stable")
+    for end, variance in reversed(TIERS[:-1]):
+        variances[order[:end]] = variance
+    return variances
 
 
 def supports_intervals(regions: int, pairs: int) -> bool:

@@ -111,12 +111,14 @@ def unit_columns(columns: FloatArray) -> FloatArray:
     return clean / np.where(norms > 0, norms, 1.0)
 
 
-def fit(sums: RunningSums, columns: FloatArray | None = None) -> Posterior:
+def fit(sums: RunningSums, columns: FloatArray | None = None, known: FloatArray | None = None) -> Posterior:
     """Fit the model by evidence maximisation from several starts; the start with the largest evidence wins.
 
     Args:
         sums: of at least one row.
         columns: shape ``(d, c)``; scaled to unit norm here. ``None`` for LIME without a CAM.
+        known: shape ``(c,)``, precisions of the columns' weights that are known beforehand, in units of the answers and
+            for columns of unit norm; NaN for one that is to be found. ``None``: all are to be found.
 
     Raises:
         ValueError: there is no row yet.
@@ -137,7 +139,12 @@ def fit(sums: RunningSums, columns: FloatArray | None = None) -> Posterior:
         return _nothing_moves(d, g.shape[1])
     eigenvalues, eigenvectors = np.linalg.eigh(sums.xtx)
     problem = _Problem(
-        np.maximum(eigenvalues, 0.0), eigenvectors.T @ g, eigenvectors.T @ sums.xty / scale, sums.n, sums.n <= d
+        np.maximum(eigenvalues, 0.0),
+        eigenvectors.T @ g,
+        eigenvectors.T @ sums.xty / scale,
+        sums.n,
+        guarded=sums.n <= d,
+        known=np.full(g.shape[1], np.nan) if known is None else known * scale**2,
     )
     even = float(eigenvalues.sum()) / sums.n
     best = max((problem.maximise(even, 10.0), problem.maximise(100 * even, 10.0)), key=lambda s: s.objective)
@@ -192,11 +199,14 @@ class _Problem:
     xty: FloatArray
     n: int
     guarded: bool
+    known: FloatArray
+    """Precisions that are known, NaN elsewhere."""
 
     def maximise(self, lam: float, alpha: float) -> _Solution:
         """MacKay's fixed point from a start."""
-        d, c = self.columns.shape
-        solution = self.posterior(np.full(c, 0.1 * d), lam, alpha)
+        d = len(self.columns)
+        free = np.isnan(self.known)
+        solution = self.posterior(np.where(free, 0.1 * d, self.known), lam, alpha)
         shape, rate = self.noise_prior
         for _ in range(ITERATIONS):
             old = solution
@@ -204,9 +214,8 @@ class _Problem:
             kappa = (np.maximum(old.determined_columns, 0) + 2 * FLAT_PRIOR[0]) / (column_squares + 2 * FLAT_PRIOR[1])
             lam = (max(old.determined_free, 0.0) + 2 * FLAT_PRIOR[0]) / (old.free_square + 2 * FLAT_PRIOR[1])
             alpha = (max(self.n - old.parameters, 0.0) + 2 * shape) / (old.residual + 2 * rate)
-            solution = self.posterior(
-                np.minimum(kappa, PRECISION_LIMIT), min(lam, PRECISION_LIMIT), min(alpha, PRECISION_LIMIT)
-            )
+            kappa = np.where(free, np.minimum(kappa, PRECISION_LIMIT), self.known)
+            solution = self.posterior(kappa, min(lam, PRECISION_LIMIT), min(alpha, PRECISION_LIMIT))
             if abs(solution.objective - old.objective) < TOLERANCE:
                 break
         return solution

@@ -1,10 +1,10 @@
 """Fused: LIME's masked images and what the network's inside says, in one model that weighs them by the evidence.
 
-The columns of the Bayesian linear model (see :mod:`camlime.methods.evidence_model`) are CAMs pooled on the regions
-and the *masked gradient*, the derivative of the log-odds with respect to each region's presence, averaged over a few
-masks and their complements. Its mean square over the masks says which regions can matter at all (see
-:mod:`camlime.methods.profiled_model`). What all of this is worth is learned from the masked images; what is worth
-nothing is dropped, and the map is then LIME's. No prior on centre, intensity or edges enters.
+The network's inside speaks by CAMs pooled on the regions and by the *masked gradient*, the derivative of the log-odds
+with respect to each region's presence, averaged over a few masks and their complements: a guess of each weight, whose
+mean square over the masks says which regions can matter at all (see :mod:`camlime.methods.profiled_model`). These are
+asked about first. What all of this is worth is learned from the masked images; what is worth nothing is voted down, and
+the map is then LIME's. No prior on centre, intensity or edges enters.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from camlime.attribution import Attribution, FloatArray
 from camlime.errors import RequestError
 from camlime.methods.agreement import Agreement, compare
-from camlime.methods.budget import Budget, split_pairs
+from camlime.methods.budget import Budget, most_passes, split_pairs
 from camlime.methods.cam import input_grid_maps, target
 from camlime.methods.case import Case
 from camlime.methods.designs import supports_intervals
 from camlime.methods.drafts import offer_drafts
 from camlime.methods.evidence_model import Posterior, RunningSums
-from camlime.methods.profiled_model import fit_profiled
-from camlime.methods.sampling import Cancelled, PairSampler
+from camlime.methods.profiled_model import Averaged, Derivatives, fit_profiled
+from camlime.methods.sampling import Cancelled, MaskedGradient, PairSampler
 from camlime.methods.segmentations import SegmentationResult, average_over_segmentations
 from camlime.methods.stopping import StoppingRule
 
@@ -36,14 +36,11 @@ AGREEMENT_CAM = "gradcam"
 GRADIENT_PAIRS = 4
 """Pairs of masks whose derivative is taken as well; 8 backward passes, counted as 16 forward ones."""
 
-PASSES_OF_A_GRADIENT_PAIR = 6
-GRADIENT_SHARE = 0.25
-"""Of a small budget: not more goes into derivatives, though always one pair, and two from :data:`TWO_PAIRS_FROM`."""
+PASSES_A_GRADIENT_PAIR = 20
+"""Of a small budget: one pair for so many passes, and two where there are as many as that. A pair costs six."""
 
-TWO_PAIRS_FROM = 32
-"""Passes. Error to LIME with 2048 passes, mean over eight nodules of the training folds and two seeds, with one, two
-and three pairs: 0.43, 0.45, 0.58 at 24 passes; 0.37, 0.34, 0.38 at 32; 0.30, 0.26, 0.27 at 48.
-"""
+CAMS_FROM = 64
+"""Passes. Below, CAMs (three passes, three more columns) cost more than they tell."""
 
 MASKED_GRADIENT = "masked gradient"
 
@@ -54,12 +51,14 @@ class Fused:
     Args:
         budget: pass-equivalents in all, over all segmentations, CAM and gradients included (a backward pass counts as
             two forward ones), or a :class:`StoppingRule`.
-        cam_columns: CAMs to use as columns; empty for none.
+        cam_columns: CAMs to use as columns; empty for none; ``None`` for :data:`CAM_COLUMNS`, from :data:`CAMS_FROM`
+            passes on.
         gradient_pairs: pairs of masks for the masked gradient; 0 for none; ``None`` for :data:`GRADIENT_PAIRS`, fewer
             where the budget is small.
         target_layer: of the CAMs; chosen if ``None``.
 
-    After :meth:`explain`, :attr:`agreement` holds the comparison of the two parents on the reported segmentation.
+    After :meth:`explain`, :attr:`agreement` holds the comparison of the two parents on the reported segmentation, if
+    Grad-CAM is one of the columns.
     """
 
     name = "fused"
@@ -68,12 +67,14 @@ class Fused:
         self,
         *,
         budget: Budget = 1024,
-        cam_columns: Sequence[str] = CAM_COLUMNS,
+        cam_columns: Sequence[str] | None = None,
         gradient_pairs: int | None = None,
         target_layer: str | None = None,
     ) -> None:
         if gradient_pairs is None:
             gradient_pairs = _affordable_pairs(budget)
+        if cam_columns is None:
+            cam_columns = CAM_COLUMNS if most_passes(budget) >= CAMS_FROM else ()
         if gradient_pairs < 0:
             raise RequestError(f"{gradient_pairs} gradient pairs is not a number of pairs", hint="give 0 or more")
         self.budget = budget
@@ -114,23 +115,25 @@ class Fused:
         shares = split_pairs(self.budget, [regions.count for regions in case.regions], spent=spent)
         results: list[SegmentationResult] = []
         notes: dict[str, Any] = {}
-        profiles: Sequence[FloatArray | None] = [None] * len(case.regions)
+        gradient: MaskedGradient | None = None
         for number, (regions, pairs) in enumerate(zip(case.regions, shares, strict=True)):
             sampler = PairSampler(case, regions, pairs=pairs, method=self.name, total_passes=2 * sum(shares))
             sampler.passes_done = 2 * sum(result.sums.n for result in results)
             if not results and self.gradient_pairs:
                 gradient = sampler.run_with_gradient(min(self.gradient_pairs, pairs))
-                maps[MASKED_GRADIENT], profiles = gradient.voxels, gradient.squares
-            columns = pooled(maps, regions.pool)
-            believe = partial(_posterior, columns=columns, profile=profiles[number])
+            cams = pooled(maps, regions.pool)
+            derivatives = None if gradient is None else gradient.derivatives(regions, number)
+            if derivatives is not None and derivatives.usable:
+                sampler.prefer(derivatives.square)
+            believe = partial(_posterior, cams=cams, derivatives=derivatives)
             offer_drafts(case, sampler, regions, results, believe)
             finished = self._sample(sampler, believe, notes)
             if sampler.sums.n:
-                posterior, evenness = fit_profiled(sampler.sums, columns, profiles[number])
-                notes.setdefault("evenness", evenness)
-                spent = passes.forward - forward + 2 * (passes.backward - backward)
-                notes.setdefault("passes_of_weights", spent)
-                results.append(SegmentationResult(regions, posterior, sampler.sums))
+                averaged = fit_profiled(sampler.sums, cams, derivatives)
+                if not results:
+                    spent = passes.forward - forward + 2 * (passes.backward - backward)
+                    notes |= {"passes_of_weights": spent, **_notes(averaged)}
+                results.append(SegmentationResult(regions, averaged.posterior, sampler.sums))
             if not finished:
                 notes["cancelled"] = True
                 break
@@ -155,7 +158,7 @@ class Fused:
                 "explains": "log-odds",
                 "segmentations": len(results),
                 "regions": [result.regions.count for result in results],
-                "columns": _column_notes(list(maps), first.posterior),
+                "columns": _column_notes([*maps, *([MASKED_GRADIENT] if gradient else [])], first.posterior),
                 "intervals_supported": all(supports_intervals(r.regions.count, r.sums.n) for r in results),
                 "interval_factor": first.posterior.interval_factor,
                 "explained_share": first.explained_share,
@@ -177,14 +180,23 @@ class Fused:
         return finished
 
 
-def _posterior(sums: RunningSums, columns: FloatArray | None, profile: FloatArray | None) -> Posterior:
-    return fit_profiled(sums, columns, profile)[0]
+def _posterior(sums: RunningSums, cams: FloatArray | None, derivatives: Derivatives | None) -> Posterior:
+    return fit_profiled(sums, cams, derivatives).posterior
+
+
+def _notes(averaged: Averaged) -> dict[str, float]:
+    """What the masked images say of the hints, for the provenance."""
+    return {
+        "evenness": averaged.evenness,
+        "share_of_derivatives": averaged.share_of_derivatives,
+        "share_of_cams": averaged.share_of_cams,
+    }
 
 
 def _affordable_pairs(budget: Budget) -> int:
-    passes = budget.most_passes if isinstance(budget, StoppingRule) else budget
-    least = 2 if passes >= TWO_PAIRS_FROM else 1
-    return min(GRADIENT_PAIRS, max(int(GRADIENT_SHARE * passes) // PASSES_OF_A_GRADIENT_PAIR, least))
+    passes = most_passes(budget)
+    least = 2 if passes >= PASSES_A_GRADIENT_PAIR else 1
+    return min(GRADIENT_PAIRS, max(round(passes / PASSES_A_GRADIENT_PAIR), least))
 
 
 def pooled(maps: Mapping[str, NDArray[np.floating]], pool: Callable[..., FloatArray]) -> FloatArray | None:

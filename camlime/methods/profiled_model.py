@@ -1,22 +1,23 @@
-r"""The evidence model with a profile: some regions may matter much, others hardly at all.
+r"""The evidence model with derivatives: what the network says of each region, and how far it may be from the truth.
 
-Most regions of a medical image leave the model's answer as it is, and the network's own derivatives tell which. The
-mean of a derivative over masks is a column of the model (:mod:`~camlime.methods.evidence_model`): a guess of each
-weight. Its mean *square*, the profile :math:`h` (scaled to mean 1), says how far a weight may stray from the guess:
+Derivatives of the log-odds with respect to the regions' presences, at a few masks, say two things of each weight. Their
+mean :math:`a_j` is a guess of it, in the same unit. Their mean *square* :math:`h_j` (scaled to mean 1) says how far the
+weight may stray from the guess, since most regions of a medical image leave the model's answer as it is:
 
-.. math:: u_j \sim N(0, v_j / \lambda),\quad v_j = w + (1 - w) h_j
+.. math:: \beta_j = (1 + g)\, a_j + (G g')_j + u_j,\quad u_j \sim N(0, v_j / \lambda),\quad v_j = w + (1 - w) h_j
 
-With :math:`w = 1` the profile says nothing. How much it says is not known beforehand, so the models with each
-:data:`EVENNESS` are averaged by their evidence (Hoeting et al. 1999, doi 10.1214/ss/1009212519), most of the
-prior belonging to :math:`w = 1`: a profile that misleads is voted down by the masked images, and where they cannot tell
-yet, the disagreement between the models enters the standard errors.
+with the CAM columns :math:`G` of :mod:`~camlime.methods.evidence_model`. How much any of this is worth is not known
+beforehand. So models with and without derivatives, with and without CAMs, and with each :data:`EVENNESS` :math:`w` are
+fitted and averaged by their evidence (Hoeting et al. 1999, doi 10.1214/ss/1009212519): what misleads is voted down by
+the masked images, and where they cannot tell yet, the disagreement between the models enters the standard errors.
 
 With :math:`u = V^{1/2} u'` the model of each :math:`w` is the plain one in scaled rows and columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -24,29 +25,82 @@ from scipy.special import logsumexp
 from camlime.methods.evidence_model import FloatArray, Posterior, RunningSums, fit, unit_columns
 
 EVENNESS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-"""Values of w that are tried; 1 for a profile that says nothing."""
+"""Values of w that are tried, equally probable beforehand; 1 for a guess alone."""
 
-PRIOR_OF_EVEN = 20 / 21
-"""Prior probability that the profile says nothing; the rest is shared evenly by the other values.
+PRIOR_OF_DERIVATIVES = 1 / 3
+"""Prior probability that derivatives say anything of the weights."""
 
-A profile must bring a Bayes factor of 20 to be more probable than none, "strong" evidence by Kass and Raftery (1995). A
-right one brings many times that; with even odds, a wrong one made the error 10 % larger in simulations, and now 1 %.
+SPREAD_OF_GUESS = 0.4
+"""Prior standard deviation of g: by how much derivatives are off, all together. Derivatives that the masked images
+contradict would need g = -1, so that a model in which they are right about sizes alone gets little of the vote.
+"""
+
+PRIOR_OF_CAMS = 1 / 5
+"""The same of CAMs. On the nodules that settings were chosen on they were worth nothing beside derivatives, and wrong
+ones cost the less, the less they are believed beforehand; where derivatives say nothing, the evidence for a CAM that is
+right soon outweighs this.
 """
 
 
-def fit_profiled(
-    sums: RunningSums, columns: FloatArray | None = None, profile: FloatArray | None = None
-) -> tuple[Posterior, float]:
-    """Fit the model for every evenness and average by evidence.
+NEGLIGIBLE = 1e-12
+"""Share of the answers' squares that rounding errors may leave where a guess explains all of them."""
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Of the log-odds with respect to each region's presence, near a few masks.
+
+    Args:
+        mean: shape ``(d,)``, in log-odds.
+        square: shape ``(d,)``, mean of the squares.
+    """
+
+    mean: FloatArray
+    square: FloatArray
+
+    @property
+    def usable(self) -> bool:
+        """Whether they say anything: they are finite, and not zero everywhere."""
+        return bool(
+            np.isfinite(self.mean).all() and np.isfinite(self.square).all() and self.square.max(initial=0.0) > 0
+        )
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """What the models believe together.
+
+    Args:
+        posterior: moments of the mixture; its precisions are those of the most probable model. ``column_weights`` are
+            those of the CAMs (of unit norm), then :math:`1 + g` of the derivatives if there are any (0 in models
+            without).
+        evenness: posterior mean of w, 1 in models without derivatives: near 1 where the squares were not used.
+        share_of_derivatives: posterior probability of the models with derivatives; 0 if none were given.
+        share_of_cams: the same of CAMs.
+    """
+
+    posterior: Posterior
+    evenness: float
+    share_of_derivatives: float
+    share_of_cams: float
+
+
+@dataclass(frozen=True)
+class _Model:
+    posterior: Posterior
+    log_vote: float
+    evenness: float
+    derivatives: bool
+    cams: bool
+
+
+def fit_profiled(sums: RunningSums, cams: FloatArray | None = None, derivatives: Derivatives | None = None) -> Averaged:
+    """Fit every model and average by evidence.
 
     Args:
         sums: of at least one row.
-        columns: shape ``(d, c)``, as in :func:`~camlime.methods.evidence_model.fit`.
-        profile: shape ``(d,)``, not negative, of any scale; ``None``, all zero or not finite for none.
-
-    Returns:
-        The averaged posterior (its precisions are those of the most probable model), and the posterior mean of w: near
-        1 where the profile was not used.
+        cams: shape ``(d, c)``, CAMs summed over the regions; ``None`` for none.
+        derivatives: ``None``, zero or not finite for none.
 
     Raises:
         ValueError: there is no row yet.
@@ -56,36 +110,70 @@ def fit_profiled(
         >>> x = rng.choice([-0.5, 0.5], size=(8, 40)); sums = RunningSums.empty(40)
         >>> truth = np.zeros(40); truth[:3] = 2.0, -1.0, 1.0
         >>> sums.add(x, x @ truth)
-        >>> [round(float(np.linalg.norm(fit_profiled(sums, None, h)[0].mean - truth)), 1) for h in (None, truth**2)]
+        >>> hints = (None, Derivatives(0.8 * truth, truth**2))
+        >>> [round(float(np.linalg.norm(fit_profiled(sums, None, h).posterior.mean - truth)), 1) for h in hints]
         [2.1, 0.0]
     """
-    shape = _scaled(profile)
-    if shape is None:
-        return fit(sums, columns), 1.0
-    found = [_with_evenness(sums, columns, w + (1 - w) * shape) for w in EVENNESS]
-    prior = np.full(len(EVENNESS), (1 - PRIOR_OF_EVEN) / (len(EVENNESS) - 1))
-    prior[0] = PRIOR_OF_EVEN
-    votes = np.array([posterior.log_evidence for posterior in found]) + np.log(prior)
+    told = derivatives if derivatives is not None and derivatives.usable and sums.yty > 0 else None
+    width = 0 if cams is None else cams.shape[1]
+    total = width + (derivatives is not None)
+    models = []
+    for columns in [None] if cams is None else [None, cams]:
+        places: list[int] = [] if columns is None else list(range(width))
+        prior = 0.0 if cams is None else _log_share(PRIOR_OF_CAMS, columns is not None)
+        plain = _in_place(fit(sums, columns), places, total)
+        without = 0.0 if told is None else _log_share(PRIOR_OF_DERIVATIVES, False)
+        models.append(_Model(plain, plain.log_evidence + prior + without, 1.0, False, columns is not None))
+        if told is None:
+            continue
+        prior += _log_share(PRIOR_OF_DERIVATIVES, True) - float(np.log(len(EVENNESS)))
+        for w in EVENNESS:
+            found = _in_place(_about_the_guess(sums, columns, told, w), [*places, width], total)
+            models.append(_Model(found, found.log_evidence + prior, w, True, columns is not None))
+    votes = np.array([model.log_vote for model in models])
     shares = np.exp(votes - logsumexp(votes))
-    return _average(found, shares, float(logsumexp(votes))), float(shares @ np.array(EVENNESS))
+    return Averaged(
+        _mixture([model.posterior for model in models], shares, float(logsumexp(votes))),
+        evenness=float(shares @ [model.evenness for model in models]),
+        share_of_derivatives=float(shares @ [model.derivatives for model in models]),
+        share_of_cams=float(shares @ [model.cams for model in models]),
+    )
 
 
-def _scaled(profile: FloatArray | None) -> FloatArray | None:
-    """The profile with mean 1, or ``None`` where it says nothing."""
-    if profile is None or not np.isfinite(profile).all() or profile.max(initial=0.0) <= 0:
-        return None
-    scaled: FloatArray = profile / profile.mean()
-    return scaled
+def _log_share(probability: float, yes: bool) -> float:
+    return float(np.log(probability if yes else 1 - probability))
 
 
-def _with_evenness(sums: RunningSums, columns: FloatArray | None, variances: FloatArray) -> Posterior:
-    """The posterior where the free weights' prior variances are in these proportions."""
+def _about_the_guess(sums: RunningSums, cams: FloatArray | None, told: Derivatives, w: float) -> Posterior:
+    """The posterior where weights stray from the derivatives' mean; the last column is the mean, its weight g."""
+    guess = told.mean
+    columns = guess[:, None] if cams is None else np.concatenate([cams, guess[:, None]], axis=1)
+    seen = sums.xtx @ guess
+    rest = float(sums.yty - 2 * guess @ sums.xty + guess @ seen)
+    left = RunningSums(sums.xtx, sums.xty - seen, max(rest, NEGLIGIBLE * sums.yty), sums.n)
+    norm = np.linalg.norm(guess) or 1.0
+    known = np.append(np.full(columns.shape[1] - 1, np.nan), 1 / (SPREAD_OF_GUESS * norm) ** 2)
+    found = _with_evenness(left, columns, w + (1 - w) * told.square / told.square.mean(), known)
+    scale = np.append(np.ones(columns.shape[1] - 1), norm)
+    return replace(
+        found,
+        mean=found.mean + guess,
+        column_weights=found.column_weights / scale + np.append(np.zeros(len(scale) - 1), 1.0),
+        column_std=found.column_std / scale,
+        column_precision=found.column_precision * scale**2,
+    )
+
+
+def _with_evenness(
+    sums: RunningSums, columns: FloatArray | None, variances: FloatArray, known: FloatArray | None = None
+) -> Posterior:
+    """The posterior where the free weights' prior variances are in these proportions; ``known`` as in :func:`fit`."""
     root = np.sqrt(variances)
     scaled_sums = RunningSums(sums.xtx * np.outer(root, root), sums.xty * root, sums.yty, sums.n)
     scaled_columns = None if columns is None else unit_columns(columns) / root[:, None]
-    found = fit(scaled_sums, scaled_columns)
     norms = np.ones(0) if scaled_columns is None else np.linalg.norm(scaled_columns, axis=0)
     norms = np.where(norms > 0, norms, 1.0)
+    found = fit(scaled_sums, scaled_columns, None if known is None else known / norms**2)
     return replace(
         found,
         mean=found.mean * root,
@@ -96,7 +184,14 @@ def _with_evenness(sums: RunningSums, columns: FloatArray | None, variances: Flo
     )
 
 
-def _average(found: list[Posterior], shares: FloatArray, log_evidence: float) -> Posterior:
+def _in_place(found: Posterior, places: Sequence[int], total: int) -> Posterior:
+    """The same posterior with weights for all columns: those that the model lacks are 0, for certain."""
+    weights, std, precision = np.zeros(total), np.zeros(total), np.full(total, np.inf)
+    weights[places], std[places], precision[places] = found.column_weights, found.column_std, found.column_precision
+    return replace(found, column_weights=weights, column_std=std, column_precision=precision)
+
+
+def _mixture(found: list[Posterior], shares: FloatArray, log_evidence: float) -> Posterior:
     """Moments of the mixture; precisions of its most probable part."""
     mean = shares @ np.stack([p.mean for p in found])
     covariance = np.zeros_like(found[0].covariance)

@@ -12,8 +12,9 @@ from torch import Tensor
 from camlime.classifier import checked_finite
 from camlime.masking import Masker
 from camlime.methods.case import Case, Progress
-from camlime.methods.designs import SignArray, paired_rows
+from camlime.methods.designs import SignArray, blocks, order_by_information
 from camlime.methods.evidence_model import FloatArray, RunningSums
+from camlime.methods.profiled_model import Derivatives
 from camlime.regions import Regions, flat_labels
 
 
@@ -46,11 +47,16 @@ class MaskedGradient:
     squares: tuple[FloatArray, ...]
     backward_passes: int
 
+    def derivatives(self, regions: Regions, number: int) -> Derivatives:
+        """What it says of the regions of the case's segmentation of that number."""
+        return Derivatives(regions.pool(self.voxels), self.squares[number])
+
 
 class PairSampler:
     """Running sums of the odd part of the log-odds over complementary masks of one segmentation.
 
-    The rows depend on the seed, the number of regions and the number of pairs alone: not on batch size or device.
+    The rows depend on the seed, the number of regions, the number of pairs and, after :meth:`prefer`, on which regions
+    are the strongest: not on batch size or device.
 
     Args:
         case: image, classifier, class, baseline, seed.
@@ -68,7 +74,8 @@ class PairSampler:
         self._masker = Masker(case.input.image, case.baseline, regions, case.classifier.device)
         index = next((i for i, other in enumerate(case.regions) if other is regions), 0)
         rng = np.random.default_rng([case.seed, index, regions.count])
-        self._rows = paired_rows(regions.count, pairs, rng)
+        self._blocks = blocks(regions.count, rng)
+        self._squares: FloatArray | None = None
         self._pending: SignArray = np.empty((0, regions.count), dtype=np.int8)
         self.method = method
         self.after_batch: Callable[[], None] = lambda: None
@@ -92,6 +99,12 @@ class PairSampler:
             self._add(rows, classifier.log_odds(logits.double(), self._case.class_index))
             left -= len(rows)
         return True
+
+    def prefer(self, squares: FloatArray) -> None:
+        """Ask first about what tells most about the strongest regions; shape ``(d,)``, how much each may matter."""
+        self._squares = squares
+        waiting, self._pending = self._pending, self._pending[:0]
+        self._pending = self._ordered(waiting)
 
     def run_with_gradient(self, pairs: int) -> MaskedGradient:
         """Ask about ``pairs`` pairs, nearly masked, and take each answer's derivative; the answers also enter the sums.
@@ -140,9 +153,17 @@ class PairSampler:
 
     def _take(self, count: int) -> SignArray:
         while len(self._pending) < count:
-            self._pending = np.concatenate([self._pending, next(self._rows)])
+            self._pending = np.concatenate([self._pending, self._ordered(next(self._blocks))])
         rows, self._pending = self._pending[:count], self._pending[count:]
         return rows
+
+    def _ordered(self, rows: SignArray) -> SignArray:
+        """Rows that come after all that was asked about and all that waits, in the order of :meth:`prefer`."""
+        wanted = self.pairs_left - len(self._pending)
+        if self._squares is None or wanted <= 0:
+            return rows
+        waiting = self._pending / 2.0
+        return order_by_information(rows, self.sums.xtx + waiting.T @ waiting, self._squares, wanted)
 
     def _add(self, rows: SignArray | FloatArray, answers: Tensor) -> None:
         half = len(rows)

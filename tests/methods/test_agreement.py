@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.rows import paired_rows
 
 from camlime.methods.agreement import compare
-from camlime.methods.designs import paired_rows
 from camlime.methods.evidence_model import RunningSums
 
 Array = NDArray[np.float64]

@@ -6,8 +6,16 @@ import itertools
 
 import numpy as np
 import pytest
+from support.rows import paired_rows
 
-from camlime.methods.designs import block_pairs, fold_over_block, paired_rows, supports_intervals
+from camlime.methods.designs import (
+    NOISE_SHARE,
+    TIERS,
+    block_pairs,
+    fold_over_block,
+    order_by_information,
+    supports_intervals,
+)
 
 
 def drawn(regions: int, pairs: int, seed: int = 0) -> list[np.ndarray]:
@@ -85,3 +93,59 @@ def test_a_part_of_a_block_is_nearer_to_orthogonal_than_coins(pairs: int) -> Non
 )
 def test_intervals_need_a_block_with_room_or_two(regions: int, pairs: int, supported: bool) -> None:
     assert supports_intervals(regions, pairs) is supported
+
+
+# The order within a block
+
+
+def variances_of(squares: np.ndarray) -> np.ndarray:
+    ranks = np.argsort(np.argsort(-squares, kind="stable"), kind="stable")
+    return np.array([next(variance for end, variance in TIERS if end is None or rank < end) for rank in ranks])
+
+
+def left_unknown(rows: np.ndarray, known: np.ndarray, variances: np.ndarray) -> float:
+    """Sum of the weights' posterior variances after these rows, by inverting a dense matrix."""
+    noise = NOISE_SHARE * variances.sum() / 4
+    halved = rows / 2.0
+    return float(np.trace(np.linalg.inv(np.diag(1 / variances) + (known + halved.T @ halved) / noise)))
+
+
+def test_each_next_row_is_the_one_that_leaves_least_unknown() -> None:
+    rng = np.random.default_rng(0)
+    rows, seen = fold_over_block(40, rng), fold_over_block(40, rng)[:3] * 0.75 / 2
+    squares, known = rng.exponential(size=40), seen.T @ seen
+    found = order_by_information(rows, known, squares, 12)
+    variances = variances_of(squares)
+    for k in range(12):
+        after = [left_unknown(np.concatenate([found[:k], row[None]]), known, variances) for row in found[k:]]
+        assert after[0] == pytest.approx(min(after), rel=1e-7)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 20, 64, 100])
+def test_the_order_loses_no_row_and_leaves_those_that_are_not_wanted_as_they_were(wanted: int) -> None:
+    rng = np.random.default_rng(1)
+    rows = fold_over_block(40, rng)
+    found = order_by_information(rows, np.zeros((40, 40)), rng.exponential(size=40), wanted)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, rows))
+    places = [next(i for i, row in enumerate(rows) if np.array_equal(row, other)) for other in found[wanted:]]
+    assert places == sorted(places)
+
+
+def test_the_strongest_regions_are_nearer_to_orthogonal_than_in_a_random_order() -> None:
+    strong, random = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = fold_over_block(100, rng)
+        squares = np.where(np.arange(100) < 8, 1.0, 0.1) * rng.uniform(0.9, 1.1, 100)
+        for part, into in ((order_by_information(rows, np.zeros((100, 100)), squares, 16), strong), (rows, random)):
+            first = part[:16, :8].astype(float)
+            into.append(np.mean((first.T @ first / 16 - np.eye(8)) ** 2))
+    assert np.mean(strong) < 0.3 * np.mean(random)
+
+
+def test_rounding_errors_in_the_squares_do_not_change_the_order() -> None:
+    rng = np.random.default_rng(2)
+    rows, squares = fold_over_block(100, rng), rng.exponential(size=100)
+    other = squares * (1 + 1e-4 * rng.standard_normal(100))
+    one, two = (order_by_information(rows, np.zeros((100, 100)), values, 40) for values in (squares, other))
+    assert np.array_equal(one, two)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
+from support.rows import paired_rows
 
-from camlime.methods.designs import block_pairs, paired_rows
+from camlime.methods.designs import block_pairs
 from camlime.methods.evidence_model import FLAT_PRIOR, Posterior, RunningSums, fit, unit_columns
 
 Array = NDArray[np.float64]
@@ -218,3 +219,18 @@ def test_sums_do_not_depend_on_the_pieces() -> None:
     assert pieces.xtx == pytest.approx(whole.xtx)
     assert pieces.xty == pytest.approx(whole.xty)
     assert (pieces.n, pieces.yty) == (50, pytest.approx(whole.yty))
+
+
+def test_a_precision_that_is_known_stays_and_the_others_are_found() -> None:
+    x, y, weights = problem(20, 9)
+    columns = columns_of(weights, 2)
+    assert columns is not None
+    free, held = fit(sums_of(x, y), columns), fit(sums_of(x, y), columns, np.array([3.0, np.nan]))
+    assert held.column_precision[0] == pytest.approx(3.0)
+    assert held.column_precision[1] != pytest.approx(free.column_precision[1], rel=1e-3)
+    g, alpha = unit_columns(columns), held.noise_precision
+    covariance = answers_covariance(x, g, held.column_precision, held.weight_precision, alpha)
+    assert held.log_evidence == pytest.approx(stats.multivariate_normal.logpdf(y, np.zeros(20), covariance), abs=1e-6)
+    assert held.log_evidence < free.log_evidence
+    weight = g[:, 0] @ x.T @ np.linalg.inv(covariance) @ y / 3.0
+    assert held.column_weights[0] == pytest.approx(weight, rel=1e-5)

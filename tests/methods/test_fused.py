@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.rows import paired_rows
 from support.toy_cases import case_of, grid_regions, presence_case
 from torch import Tensor, nn
 
 from camlime.errors import RequestError
 from camlime.masking import Masker
 from camlime.methods.case import Case
-from camlime.methods.designs import paired_rows
+from camlime.methods.designs import blocks, order_by_information
 from camlime.methods.fused import MASKED_GRADIENT, Fused, pooled
 from camlime.methods.lime import Lime
 from camlime.methods.sampling import HALF_PRESENT, Cancelled, PairSampler
@@ -190,7 +191,9 @@ def test_a_budget_that_is_spent_before_the_first_pair_is_a_request_error() -> No
         Fused(budget=20, gradient_pairs=8, target_layer="act").explain(averaging_case())
 
 
-@pytest.mark.parametrize(("budget", "pairs"), [(24, 1), (31, 1), (32, 2), (64, 2), (72, 3), (96, 4), (1024, 4)])
+@pytest.mark.parametrize(
+    ("budget", "pairs"), [(16, 1), (19, 1), (20, 2), (48, 2), (52, 3), (64, 3), (80, 4), (1024, 4)]
+)
 def test_a_small_budget_has_fewer_gradients(budget: int, pairs: int) -> None:
     assert Fused(budget=budget).gradient_pairs == pairs
 
@@ -279,6 +282,48 @@ def test_under_inference_mode_and_with_frozen_parameters_the_map_is_the_same(mod
         case.classifier.network.requires_grad_(False)
         result = Fused(budget=100, target_layer="act").explain(case)
     assert np.array_equal(result.values, plain.values)
+
+
+# Which masks
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
+def test_after_the_gradients_rows_come_in_the_order_that_tells_most_whatever_the_batch(batch_size: int) -> None:
+    case = case_of(Averaging(scrambled=True), lumpy_image(), (patches(4),), batch_size=batch_size, seed=3)
+    sampler = PairSampler(case, case.regions[0], pairs=80, method="fused")
+    squares = sampler.run_with_gradient(2).squares[0]
+    sampler.prefer(squares)
+    sampler.run(20)
+
+    first = next(blocks(64, np.random.default_rng([3, 0, 64])))
+    assert len(first) > 80
+    halved = HALF_PRESENT * first[:2] / 2
+    rows = order_by_information(first[2:], halved.T @ halved, squares, 78)[:20] / 2
+    assert np.array_equal(sampler.sums.xtx, halved.T @ halved + rows.T @ rows)
+    assert not np.array_equal(rows, first[2:22] / 2)
+
+
+def test_blocks_that_follow_are_put_in_order_as_well() -> None:
+    regions = patches(8)
+    case = case_of(Averaging(scrambled=True), lumpy_image(), (regions,), batch_size=5, seed=3)
+    sampler = PairSampler(case, regions, pairs=38, method="fused")
+    squares = np.arange(regions.count, dtype=float)
+    sampler.prefer(squares)
+    sampler.run(38)
+    first, second = itertools.islice(blocks(16, np.random.default_rng([3, 0, 16])), 2)
+    known = first.astype(float).T @ first / 4
+    rest = order_by_information(second, known, squares, 6)[:6] / 2
+    assert len(first) == 32
+    assert np.array_equal(sampler.sums.xtx, known + rest.T @ rest)
+
+
+@pytest.mark.parametrize(("budget", "columns"), [(63, []), (64, ["hirescam", "gradcam", "layercam"])])
+def test_a_small_budget_has_no_cams(budget: int, columns: list[str]) -> None:
+    method = Fused(budget=budget, target_layer="act")
+    result = method.explain(averaging_case())
+    assert list(result.parameters["columns"]) == [*columns, MASKED_GRADIENT]
+    assert (method.agreement is None) == (not columns)
+    assert result.parameters["share_of_derivatives"] > 0.99
 
 
 # The rest

@@ -13,12 +13,13 @@ import pytest
 import torch
 from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
+from support.rows import paired_rows
 from support.toy_cases import OfPresence, case_of, grid_regions, main_effects, presence_case
 from torch import Tensor, nn
 
 from camlime.errors import BundleError, RequestError
 from camlime.methods.case import Case, Progress
-from camlime.methods.designs import block_pairs, paired_rows, supports_intervals
+from camlime.methods.designs import block_pairs, supports_intervals
 from camlime.methods.evidence_model import RunningSums, fit
 from camlime.methods.lime import Lime
 from camlime.methods.sampling import Cancelled
@@ -236,6 +237,7 @@ AGAIN = """
 import hashlib, sys
 sys.path.insert(0, {tests!r})
 import torch
+from support.rows import paired_rows
 torch.set_num_threads({threads})
 from methods.test_lime import network_case
 from camlime.methods.lime import Lime
