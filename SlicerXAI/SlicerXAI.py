@@ -24,7 +24,7 @@ class SlicerXAI(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("XAI: explain a classifier")
-        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Machine Learning")]
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         self.parent.dependencies = []
         self.parent.contributors = ["The SlicerXAI developers"]
         self.parent.helpText = _(

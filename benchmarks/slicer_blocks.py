@@ -1,10 +1,13 @@
 """How long the 3D Slicer module keeps its views waiting: maps of 9 million voxels, from the first preview to the end.
 
-    SLICER_PYTHON=<checkout of Slicer>/Base/Python/slicer QT_QPA_PLATFORM=offscreen python benchmarks/slicer_blocks.py
+    QT_QPA_PLATFORM=offscreen python benchmarks/slicer_blocks.py
 
 The panel and the scene are the module's own, on the MRML of slicer-core; the worker's place is taken by one that says
 at once what a worker would say, so that nothing but the module works in this process. A heartbeat asks between any two
-turns of the event loop how long the last one took. Drawing is not in it: that is Slicer's, and the graphics card's.
+turns of the event loop how long the last one took. Three slice views and a 3D view with Slicer's own logics and
+displayable managers are there and hear of every change; where off-screen OpenGL works they are drawn after each turn in
+which something was done, each drawing a turn of its own, as in Slicer. On software OpenGL a drawing takes the processor
+where Slicer has the graphics card.
 """
 
 from __future__ import annotations
@@ -14,23 +17,33 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import slicer_harness  # noqa: E402
 
-slicer = slicer_harness.bootstrap(os.environ["SLICER_PYTHON"])
+slicer = slicer_harness.bootstrap(os.environ.get("SLICER_PYTHON"))
 
+import vtk  # noqa: E402
 from slicer.util import updateVolumeFromArray  # noqa: E402
+from support.slicer_desk import can_draw  # noqa: E402
+from support.slicer_drawing import SliceView, View3D  # noqa: E402
 
 from camlime.levels import agreement_levels, evidence_levels  # noqa: E402
 
 SHAPE = (256, 256, 140)
+VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+VIEW_SIZE = (480, 400)
+FOCUS = np.array([128.0, 128.0, 105.0])
+SOMETHING = 0.002
+"""Seconds of a turn in which something was done that has to be drawn."""
 BLOCK = 16
 METHODS = {"gradcam": "Grad-CAM", "lime": "LIME", "fused": "Fused"}
 READY = {
@@ -176,39 +189,89 @@ def measure(folder: Path, most: int) -> None:
     panel_code.make_client = lambda: client
     widget = slicer_harness.loadModule(str(ROOT / "SlicerXAI" / "SlicerXAI.py"))[2]
     panel = widget.panel
-    for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
-        view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
-        view.SetLayoutName(name)
-        view.SetName(name)
-        view.SetOrientation(orientation)
-        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode").SetLayoutName(name)
+    desk = Views()
+    windows = desk.windows() if can_draw() else {}
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    volume.CreateDefaultDisplayNodes()
     updateVolumeFromArray(volume, np.zeros(SHAPE[::-1], np.int16))
+    volume.SetSpacing(1.0, 1.0, 1.5)
     panel.parameters.volume = volume
     panel.parameters.bundle = "whole"
     widget.enter()
     wait(lambda: panel.ui.explainButton.enabled)
     panel.ui.explainButton.click()
-    turns = wait(lambda: not panel.run.running, client)
+    for logic in desk.slices.values():
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+        logic.FitSliceToBackground()
+    turns = wait(lambda: not panel.run.running, client, windows)
     assert panel.shown is not None and panel.ui.messageLabel.text == "", panel.ui.messageLabel.text
-    print(f"maps of {np.prod(SHAPE) / 1e6:.1f} million voxels, {len(turns)} turns of the event loop; the longest:")
-    print("  own time    wall time  the last that the worker had said")
-    for own, wall, said in sorted(turns, reverse=True)[:most]:
-        print(f"  {1000 * own:5.0f} ms   {1000 * wall:7.0f} ms  {said}")
+    print(f"maps of {np.prod(SHAPE) / 1e6:.1f} million voxels; the longest turns of the event loop:")
+    drawn = [turn for turn in turns if turn[2].startswith("drawing")]
+    for title, found in (("of the module", [turn for turn in turns if turn not in drawn]), ("of drawing", drawn)):
+        print(
+            f"{title}, {len(found)} turns\n  own time    wall time  what it was, or the last that the worker had said"
+        )
+        for own, wall, said in sorted(found, reverse=True)[:most]:
+            print(f"  {1000 * own:5.0f} ms   {1000 * wall:7.0f} ms  {said}")
+    if not windows:
+        print("nothing was drawn: there is no off-screen OpenGL")
     widget.cleanup()
 
 
-def wait(condition: Any, client: Replay | None = None) -> list[tuple[float, float, str]]:
-    """Turn Qt's event loop until a condition holds: own processor time, wall time and what was said, of each turn."""
-    turns = []
+class Views:
+    """Slice views and a 3D view on the application's scene, with the logics that Slicer gives them."""
+
+    def __init__(self) -> None:
+        self.scene, self.application = slicer.mrmlScene, slicer.app.applicationLogic()
+        self.application.SetSliceLogics(vtk.vtkCollection())
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        self.slices = {name: self._slice_view(name, orientation) for name, orientation in VIEWS.items()}
+        self.scene.AddNewNodeByClass("vtkMRMLViewNode", "View1").SetLayoutName("1")
+
+    def _slice_view(self, name: str, orientation: str) -> Any:
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(self.application)
+        node = slicer.vtkMRMLSliceNode()
+        node.SetName(name)
+        node.SetLayoutName(name)
+        node.SetSingletonTag(name)
+        node = self.scene.AddNode(node)
+        logic.SetMRMLScene(self.scene)
+        logic.SetSliceNode(node)
+        node.SetOrientation(orientation)
+        node.SetDimensions(*VIEW_SIZE, 1)
+        self.application.GetSliceLogics().AddItem(logic)
+        return logic
+
+    def windows(self) -> dict[str, Callable[[], object]]:
+        """Draws each view, by what it is."""
+        drawn: dict[str, Callable[[], object]] = {name: SliceView(self, name).draw for name in self.slices}
+        in_3d = View3D(self, VIEW_SIZE)
+        return {**drawn, "3D": lambda: in_3d.draw(FOCUS, 500.0, np.array([0.5, 0.8, 0.5]))}
+
+
+Turn = tuple[float, float, str]
+"""Own processor time, wall time, and what it was."""
+
+
+def timed(work: Callable[[], object], what: Callable[[], str]) -> Turn:
+    own, wall = time.thread_time(), time.perf_counter()
+    work()
+    return time.thread_time() - own, time.perf_counter() - wall, what()
+
+
+def wait(
+    condition: Callable[[], Any], client: Replay | None = None, windows: dict[str, Callable[[], object]] | None = None
+) -> list[Turn]:
+    """Turn Qt's event loop until a condition holds, and draw where something was done; each turn that there was."""
+    turns: list[Turn] = []
     deadline = time.monotonic() + 300
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit("it does not end")
-        own, wall = time.thread_time(), time.perf_counter()
-        slicer.app.processEvents()
-        said = "" if client is None else client.last
-        turns.append((time.thread_time() - own, time.perf_counter() - wall, said))
+        turns.append(timed(slicer.app.processEvents, lambda: "" if client is None else client.last))
+        if turns[-1][0] > SOMETHING:
+            turns += [timed(draw, lambda name=name: f"drawing {name}") for name, draw in (windows or {}).items()]
         time.sleep(0.001)
     return turns
 

@@ -7,6 +7,7 @@ drawn off screen: what a view shows is Slicer's, the coloured bars above the vie
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -21,16 +22,20 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "SlicerXAI")]
 
+import slicer  # noqa: E402
 from SlicerXAILib import side_by_side  # noqa: E402
+from SlicerXAILib.marks import Marks, unsupported_views  # noqa: E402
 from SlicerXAILib.result import Result  # noqa: E402
 from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 from support.slicer_desk import Desk  # noqa: E402
-from support.slicer_drawing import SliceView, View3D  # noqa: E402
+from support.slicer_drawing import SliceView, View3D, allow_points, draw_chart  # noqa: E402
 
 from camlime.scan import Scan  # noqa: E402
 
 SIZE = (480, 400)
+CHART_SIZE = (720, 420)
 FIELD_MM = (96.0, 80.0)
+PLACE_MM = (192.0, 160.0)
 BAR = 8
 GAP = 4
 BARS = {"Red": (243, 74, 51), "Green": (110, 176, 75), "Yellow": (237, 213, 76), "3D": (116, 116, 187)}
@@ -41,29 +46,47 @@ def main() -> None:
     """Explain the phantom, or take an explanation that is there, and draw it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, help="a folder that camlime demo wrote; by default it is run")
-    demo = parser.parse_args().demo
+    parser.add_argument("--other", type=Path, help="with --demo: the same scan explained for the other class")
+    asked = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    if demo is not None:
-        draw(demo)
+    if asked.demo is not None:
+        draw(asked.demo, asked.other)
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "camlime", "demo", "--output", folder, "--seed", "0", "--device", "cpu"]
-        subprocess.run(command, check=True, cwd=ROOT)
-        draw(Path(folder))
+        demo, other = Path(folder, "demo"), Path(folder, "other")
+        camlime("demo", "--output", demo)
+        place = [str(x) for x in point_of(demo)]
+        why_not = ("--bundle", "lung_nodule_ct", "--point", *place, "--class", "benign")
+        camlime("explain", demo / "scan.nii.gz", *why_not, "--output", other)
+        draw(demo, other)
 
 
-def draw(demo: Path) -> None:
-    """All pictures of one explanation."""
+def camlime(command: str, *arguments: object) -> None:
+    """Run the command line."""
+    words = [sys.executable, "-m", "camlime", command, *map(str, arguments), "--seed", "0", "--device", "cpu"]
+    subprocess.run(words, check=True, cwd=ROOT)
+
+
+def point_of(demo: Path) -> np.ndarray:
+    """The nodule's place, RAS mm."""
+    return np.array(json.loads((demo / "explanation.json").read_text())["provenance"]["point_ras_mm"])
+
+
+def draw(demo: Path, other: Path | None = None) -> None:
+    """All pictures of one explanation, and of another of the same scan if there is one."""
     result = Result.from_folder(demo)
     desk = Desk(SIZE)
     for i in range(4):
         desk.add_slice_view(f"{side_by_side.VIEWS}{i}", "Axial")
-    views = {name: SliceView(desk, name) for name in desk.slices}
+    allow_points(desk)
+    views = {name: SliceView(desk, name, points=True) for name in desk.slices}
     view_3d = View3D(desk, SIZE)
     scan = Scan.read(demo / "scan.nii.gz")
     ct = desk.add_volume(scan.image[0].numpy(), scan.affine)
     ct.GetDisplayNode().AutoWindowLevelOff()
     ct.GetDisplayNode().SetWindowLevelMinMax(*LUNG_WINDOW)
+    marks = Marks(views.get)
+    place(desk, views, ct, point_of(demo))
     explanation = SceneExplanation.begin(ct, f"Why {result.explained_class}?")
     explanation.complete(result)
     explanation.look = replace(explanation.look, maps=("fused",), segments=("evidence",), threshold=0.25)
@@ -81,8 +104,43 @@ def draw(demo: Path) -> None:
     explanation.look = replace(explanation.look, maps=(), segments=("agreement",), fill=0.3)
     save("slicer_agreement", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
     explanation.look = replace(explanation.look, maps=("gradcam", "lime", "fused"), segments=(), side_by_side=True)
+    marks.put(unsupported_views(explanation), "NOT SUPPORTED")
     beside = [views[f"{side_by_side.VIEWS}{i}"].draw() for i in range(4)]
     save("slicer_side_by_side", [beside[:2], beside[2:]], bars=("Red",) * 4)
+    explanation.look = replace(explanation.look, maps=("gradcam",), side_by_side=False)
+    marks.put(unsupported_views(explanation), "NOT SUPPORTED")
+    save("slicer_not_supported", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
+    Image.fromarray(draw_chart(explanation.chart(), CHART_SIZE)).save(IMAGES / "slicer_chart.png", optimize=True)
+    if other is not None:
+        against(desk, views, ct, Result.from_folder(other))
+
+
+def place(desk: Desk, views: dict[str, SliceView], ct: Any, point: np.ndarray) -> None:
+    """The volume as it is loaded, and the point in the nodule."""
+    for each in desk.slices.values():
+        each.GetSliceCompositeNode().SetBackgroundVolumeID(ct.GetID())
+    desk.fit()
+    for each in desk.slices.values():
+        each.GetSliceNode().SetFieldOfView(*PLACE_MM, each.GetSliceNode().GetFieldOfView()[2])
+    node = desk.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Nodule")
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetTextScale(4)
+    node.AddControlPoint(*(float(x) for x in point), "Nodule")
+    centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+    slicer.vtkMRMLSliceNode.JumpAllSlices(desk.scene, *(float(x) for x in point), centred)
+    save("slicer_place", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
+    desk.scene.RemoveNode(node)
+
+
+def against(desk: Desk, views: dict[str, SliceView], ct: Any, result: Result) -> None:
+    """The other class: what speaks against it is blue, and a segment of its own."""
+    explanation = SceneExplanation.begin(ct, f"Why {result.explained_class}?")
+    explanation.complete(result)
+    explanation.look = replace(explanation.look, maps=("fused",), segments=("evidence",), threshold=0.25)
+    explanation.present()
+    marks = Marks(views.get)
+    marks.put(unsupported_views(explanation), "NOT SUPPORTED")
+    save("slicer_against", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
 
 
 def in_3d(desk: Any, view: View3D, focus: np.ndarray) -> np.ndarray:

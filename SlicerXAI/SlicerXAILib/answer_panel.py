@@ -10,7 +10,9 @@ from slicer.i18n import tr as _
 
 from SlicerXAILib import slice_words
 from SlicerXAILib.controls import embolden, fill_selector, fill_table, set_bar
+from SlicerXAILib.engine_words import said
 from SlicerXAILib.scene_nodes import SceneExplanation
+from SlicerXAILib.verdict_words import agreement_badge, agreement_sentence, evidence_sentences, verdict_word
 from SlicerXAILib.words import badge, flag_words, percent
 
 _BADGE_COLOURS = {True: "#1b7f4d", False: "#b3261e", None: "#6b6b6b"}
@@ -74,7 +76,7 @@ class AnswerPanel:
         for row in rows:
             probability = "" if row["probability"] is None else percent(row["probability"])
             name = flag_words(row["flag"]) if row["class"] is None else row["class"]
-            cells.append([str(row["index"]), name, probability, row["verdict"]])
+            cells.append([str(row["index"]), name, probability, verdict_word(row["verdict"])])
         headers = [_("Slice"), _("Class"), _("Probability"), _("Map")]
         fill_table(self._ui.predictionTable, headers, cells, numbers=[0, 2])
 
@@ -94,9 +96,9 @@ class AnswerPanel:
         colour = _BADGE_COLOURS[supported]
         ui.badgeLabel.styleSheet = f"background-color: {colour}; color: white; padding: 3px; font-weight: bold;"
         agreement = summary.get("agreement")
-        ui.agreementLabel.text = "" if not agreement else agreement["badge"]
+        ui.agreementLabel.text = "" if not agreement else agreement_badge(agreement["badge"])
         words = [] if not summary else [_explained(supported, several=bool(summary.get("slices")))]
-        words += _sentences(evidence) + ([] if not agreement else [agreement["in_words"]])
+        words += evidence_sentences(evidence) + ([] if not agreement else [agreement_sentence(agreement)])
         ui.verdictLabel.text = " ".join(words)
 
     def _chart(self) -> None:
@@ -116,11 +118,6 @@ def fill_explanations(selector: Any, explanations: list[SceneExplanation], shown
     fill_selector(selector, entries, "" if shown is None else shown.hub.GetID())
 
 
-def _sentences(evidence: Mapping[str, Any] | None) -> list[str]:
-    words = [] if evidence is None else evidence.get("in_words") or []
-    return [words] if isinstance(words, str) else list(words)
-
-
 def _explained(supported: bool | None, *, several: bool) -> str:
     if supported is None:
         return _("Whether the model uses what this map shows was not tested.")
@@ -132,7 +129,7 @@ def _explained(supported: bool | None, *, several: bool) -> str:
 
 
 def _warnings(summary: Mapping[str, Any]) -> str:
-    warnings = list(summary.get("warnings", ()))
+    warnings = [said(text) for text in summary.get("warnings", ())]
     if summary and not summary.get("complete", True):
         warnings.insert(0, _("It was cancelled: the maps are those made until then."))
     return "\n".join(warnings)

@@ -11,6 +11,7 @@ import numpy as np
 from camlime.levels import AGREEMENT_LEVELS, GROUP_NAMES, GROUPS, LEVELS
 from SlicerXAILib import evidence_plot, folder, frame, heat_map, hub, segments, slice_words, tables
 from SlicerXAILib.colours import add_colours, add_level_colours
+from SlicerXAILib.findings import of_evidence
 from SlicerXAILib.result import MapData, Result
 
 
@@ -134,7 +135,7 @@ def put_curves(hub_node: Any, result: Result) -> None:
 def summarise(result: Result, volumes: Mapping[str, float]) -> dict[str, Any]:
     """What :attr:`SlicerXAILib.scene_nodes.SceneExplanation.summary` keeps; ``volumes`` in ml by level key."""
     evidence = {
-        key: {name: found[name] for name in ("supported", "verdict", "in_words")}
+        key: {name: found[name] for name in ("supported", "verdict", "in_words")} | {"numbers": of_evidence(found)}
         for key, found in result.evidence.items()
     }
     if result.slices is not None:

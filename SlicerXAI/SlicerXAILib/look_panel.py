@@ -11,9 +11,10 @@ from slicer.i18n import tr as _
 
 from SlicerXAILib.controls import chosen_value, fill_selector, fill_table, silent
 from SlicerXAILib.look import Look
+from SlicerXAILib.marks import Marks, unsupported_views
 from SlicerXAILib.scene_nodes import SceneExplanation
 from SlicerXAILib.tables import REGION_COLUMNS
-from SlicerXAILib.words import level_meaning, level_name
+from SlicerXAILib.words import badge, level_meaning, level_name, map_title, region_name
 
 _ID = REGION_COLUMNS.index("ID")
 
@@ -23,10 +24,12 @@ class LookPanel:
 
     Args:
         ui: the panel's controls.
+        marks: marks views whose map is not supported.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, marks: Marks | None = None) -> None:
         self._ui = ui
+        self._marks = marks or Marks()
         self._explanation: SceneExplanation | None = None
         ui.mapSelector.connect("currentIndexChanged(int)", self._put)
         ui.colourSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._put)
@@ -56,7 +59,7 @@ class LookPanel:
         ui, explanation = self._ui, self._explanation
         look = Look() if explanation is None else explanation.look
         choices = [] if explanation is None else explanation.choices()
-        entries = [(choice.key, choice.title) for choice in choices]
+        entries = [(choice.key, map_title(choice.key, choice.kind, choice.title)) for choice in choices]
         if explanation is not None:
             entries.append(("", _("No map")))
         fill_selector(ui.mapSelector, entries, look.maps[0] if look.maps else "")
@@ -114,6 +117,9 @@ class LookPanel:
             words = _("NOT SUPPORTED: the model does not use what this map shows.")
         self._ui.mapSupportLabel.text = words
         self._ui.mapSupportLabel.visible = bool(words)
+        explanation = self._explanation
+        views = set() if explanation is None or not explanation.alive else unsupported_views(explanation)
+        self._marks.put(views, badge(False))
 
     def _fill_segments(self) -> None:
         summary = {} if self._explanation is None else self._explanation.summary
@@ -156,8 +162,9 @@ def _region_rows(node: Any) -> list[tuple[int, list[str]]]:
     rows = []
     for number in range(table.GetNumberOfRows()):
         cells = [table.GetValue(number, column) for column in range(5)]
+        region = int(table.GetValue(number, _ID).ToInt())
         name, (weight, low, high, ml) = cells[0].ToString(), [cell.ToDouble() for cell in cells[1:]]
         interval = "" if math.isnan(low) else f"{low:+.2f} ... {high:+.2f}"
-        texts = [name, "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"]
-        rows.append((int(table.GetValue(number, _ID).ToInt()), texts))
+        texts = [region_name(region, name), "" if math.isnan(weight) else f"{weight:+.2f}", interval, f"{ml:.2f}"]
+        rows.append((region, texts))
     return rows

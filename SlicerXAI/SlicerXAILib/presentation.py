@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _NEAR_NOTHING = 1e-6
 """Threshold for deviations: only where there is none at all, as in padding, nothing is shown."""
 
+_DOUBT = "NOT SUPPORTED"
+"""In the legend of such a map, so that it stands in a scene that is opened without this module, too."""
+
 
 def present(explanation: SceneExplanation, look: Look) -> None:
     """Make views, display nodes and colour nodes what a look says; what it does not name is hidden."""
@@ -99,7 +102,8 @@ def _legends(explanation: SceneExplanation, look: Look, shown: list[Any], beside
                 legend = logic.AddDefaultColorLegendDisplayNode(node)
                 legend.SetViewNodeIDs(views)
                 _style(legend)
-            legend.SetTitleText(f"{choice.title}\n{choice.unit}")
+            doubt = [_DOUBT] if explanation.supported(choice.key) is False else []
+            legend.SetTitleText("\n".join([choice.title, *doubt, choice.unit]))
 
 
 def _style(legend: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SlicerXAILib.engine_words import said
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,12 +31,31 @@ class Problem:
     def from_event(event: Mapping[str, Any]) -> Problem:
         """From an event ``error`` or ``ended`` of the worker."""
         kind = str(event.get("kind") or "crashed")
+        words, about = said(str(event.get("message") or "")), _about(kind)
+        if words and about:
+            words = _("{what}: {words}").format(what=about, words=words)
         return Problem(
-            message=str(event.get("message") or _("Something went wrong.")),
-            hint=str(event.get("hint") or _usual_hint(kind)),
+            message=words or _("Something went wrong."),
+            hint=said(str(event.get("hint") or "")) or _usual_hint(kind),
             details=str(event.get("details") or event.get("log") or ""),
             kind=kind,
         )
+
+
+def _about(kind: str) -> str:
+    """What the engine's words are about: they are its own, in English, where they are not known to the panel."""
+    return {
+        "scan": _("Volume"),
+        "bundle": _("Bundle"),
+        "untrusted": _("Bundle"),
+        "regions": _("Regions"),
+        "device": _("Device"),
+        "output": _("Folder"),
+        "memory": _("Memory"),
+        "crashed": _("Engine"),
+        "engine": _("Engine"),
+        "defect": _("Defect"),
+    }.get(kind, "")
 
 
 def _usual_hint(kind: str) -> str:

@@ -151,9 +151,10 @@ class SceneExplanation:
 
         Keys: ``explained_class``, ``prediction`` (``class``, ``probabilities``), ``lead``, ``complete``, ``agreement``
         (``badge``, ``in_words``, ``in_numbers``, or ``None``), ``evidence`` (by map key: ``supported``, ``verdict``,
-        ``in_words``), ``warnings``, ``strongest_point_ras``, ``legend`` (rows ``key``, ``name``, ``meaning``,
-        ``colour``, ``volume_ml``), ``provenance``, ``slices`` (rows ``index``, ``class``, ``probability``, ``verdict``,
-        ``flag``, ``centre_ras``, or ``None``; ``prediction`` is empty with them). Empty before :meth:`complete`.
+        ``in_words``, ``numbers``, see :mod:`SlicerXAILib.findings`), ``warnings``, ``strongest_point_ras``, ``legend``
+        (rows ``key``, ``name``, ``meaning``, ``colour``, ``volume_ml``), ``provenance``, ``slices`` (rows ``index``,
+        ``class``, ``probability``, ``verdict``, ``flag``, ``centre_ras``, or ``None``; ``prediction`` is empty with
+        them). Empty before :meth:`complete`.
         """
         return dict(hub.read(self.hub, "summary", {}))
 

@@ -23,6 +23,9 @@ _STEP_SECONDS = 0.02
 _WAY_SECONDS = 0.005
 """So long does a tick let threads run that are under way."""
 
+CANCEL_SECONDS = 0.9
+"""So long is a worker waited for that has been asked to cancel; it answers within 0.7 s unless it is stuck itself."""
+
 _FINAL = frozenset({"result", "error", "cancelled"})
 
 
@@ -55,19 +58,24 @@ class Session:
         client: of the worker.
         timer: calls this object regularly.
         background: polled by the same timer.
+        clock: seconds that only go up.
 
     Attributes:
         steps: work of the views' thread, done a little at each tick.
         event: signal, one argument: events that belong to no request (``hello``, ``ready``, ``ended``, ...).
     """
 
-    def __init__(self, client: Client, timer: Timer, background: Background) -> None:
+    def __init__(
+        self, client: Client, timer: Timer, background: Background, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.event = Signal()
         self.background = background
         self.steps = Steps()
         self._client = client
         self._timer = timer
+        self._clock = clock
         self._handlers: dict[str, Callable[[Event], None]] = {}
+        self._cancelled: dict[str, float] = {}
         self._waiting: deque[Event] = deque()
         timer.setInterval(_INTERVAL_MS)
         timer.connect("timeout()", self._tick)
@@ -99,12 +107,18 @@ class Session:
         return name
 
     def cancel(self, name: str) -> None:
-        """Ask for the end of a request; its final event tells what was kept."""
+        """Ask for the end of a request; its final event tells what was kept.
+
+        Where the worker does not answer in time, its handler gets a final event ``cancelled`` from here, and what the
+        worker says of it later is not heard.
+        """
+        self._cancelled.setdefault(name, self._clock() + CANCEL_SECONDS)
         self._client.cancel(name)
 
     def forget(self, name: str) -> None:
         """Cancel a request and hear no more of it."""
         self._handlers.pop(name, None)
+        self._cancelled.pop(name, None)
         self._client.cancel(name)
 
     def log(self) -> str:
@@ -115,6 +129,7 @@ class Session:
         """End the worker and listen no more. Returns at once; the process is killed if it does not end in time."""
         self._timer.stop()
         self._handlers.clear()
+        self._cancelled.clear()
         self._waiting.clear()
         self.background.forget()
         self.steps.forget()
@@ -129,6 +144,15 @@ class Session:
         self._waiting = deque(newest_only(self._waiting))
         while self._waiting and time.monotonic() < deadline:
             self._hand_out(self._waiting.popleft())
+        self._give_up_on_cancelled()
+
+    def _give_up_on_cancelled(self) -> None:
+        """End requests whose cancel the worker has not answered in time."""
+        late = [name for name, until in self._cancelled.items() if self._clock() >= until]
+        if self._waiting:  # the answer may be among what was heard and not handed out yet
+            return
+        for name in late:
+            self._hand_out({"event": "cancelled", "id": name, "kept": "previews", "result": None, "previews": []})
 
     def _hand_out(self, event: Event) -> None:
         name = event.get("id")
@@ -136,6 +160,8 @@ class Session:
             self.event.emit(event)
             return
         last = event.get("event") in _FINAL
+        if last:
+            self._cancelled.pop(name, None)
         handler = self._handlers.pop(name, None) if last else self._handlers.get(name)
         if handler is not None:
             handler(event)

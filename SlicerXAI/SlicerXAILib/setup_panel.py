@@ -71,8 +71,7 @@ class SetupPanel:
     def _engine_words(self) -> str:
         if self._engine.state == READY:
             devices = "; ".join(device_entry(device) for device in self._engine.devices)
-            cuda = self._engine.cuda
-            words = _("CUDA {version}").format(version=cuda) if cuda else _("without CUDA")
+            words = self._cuda_words()
             return _("The engine is ready, {cuda}. {devices}.").format(cuda=words, devices=devices)
         if self._engine.state == STARTING:
             return _("The engine is starting ...")
@@ -81,6 +80,14 @@ class SetupPanel:
         if self._engine.state == FAILED:
             return _("The engine cannot start: see the log.")
         return _("The engine is not running.")
+
+    def _cuda_words(self) -> str:
+        cuda = self._engine.cuda
+        if not cuda:
+            return _("without CUDA")
+        if any(str(device["name"]).startswith("cuda") for device in self._engine.devices):
+            return _("CUDA {version}").format(version=cuda)
+        return _("CUDA {version}, but no GPU was found").format(version=cuda)
 
     def _install(self) -> None:
         wanted = missing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,12 +59,52 @@ def stage_title(stage: str) -> str:
         "preparing": _("Preparing the input"),
         "measuring": _("Measuring the speed"),
         "regions": _("Finding regions"),
-        "gradcam": _("Grad-CAM"),
-        "lime": _("LIME"),
-        "fused": _("Fused"),
         "evidence": _("Testing the map on the model"),
         "writing": _("Writing"),
-    }.get(stage, stage)
+    }.get(stage) or method_title(stage, stage)
+
+
+def method_title(method: str, title: str) -> str:
+    """A method's name; one without words of its own is shown by its title as the engine gives it."""
+    return {
+        "gradcam": _("Grad-CAM"),
+        "gradcam++": _("Grad-CAM++"),
+        "hirescam": _("HiResCAM"),
+        "layercam": _("LayerCAM"),
+        "xgradcam": _("XGrad-CAM"),
+        "eigencam": _("Eigen-CAM"),
+        "lime": _("LIME"),
+        "fused": _("Fused"),
+        "occlusion": _("Occlusion"),
+        "mean": _("Mean"),
+        "geometric": _("Geometric mean"),
+        "rank": _("Rank mean"),
+    }.get(method, title)
+
+
+def map_title(key: str, kind: str, title: str) -> str:
+    """An entry of the map selector.
+
+    Args:
+        key: of the map: a method's, with ``.std`` for its deviation, or ``agreement``.
+        kind: ``evidence``, ``spread`` or ``agreement``.
+        title: as the scene names it.
+    """
+    if kind == "agreement":
+        return _("Agreement of methods")
+    if kind == "spread":
+        method = key.removesuffix(".std")
+        return _("Uncertainty of {map}").format(map=method_title(method, method))
+    return method_title(key, title)
+
+
+def region_name(number: int, name: str) -> str:
+    """A region of the table: its own name, or its number, after the slice that it lies in."""
+    found = re.fullmatch(r"(?:Slice (\d+): )?(.*)", name)
+    assert found is not None
+    slice_number, own = found.groups()
+    own = _("Region {number}").format(number=number) if own == f"Region {number}" else own
+    return own if slice_number is None else _("Slice {index}: {stage}").format(index=slice_number, stage=own)
 
 
 def level_name(key: str, name: str) -> str:
@@ -121,6 +162,9 @@ def memory(size: float | None) -> str:
 def device_entry(device: Mapping[str, Any]) -> str:
     """An entry of the device selector: the name and its memory."""
     title = str(device.get("title") or device["name"])
+    processor = re.fullmatch(r"CPU, (\d+) cores \((.*)\)", title)
+    if processor is not None:
+        title = _("CPU, {cores} cores ({machine})").format(cores=processor[1], machine=processor[2])
     size = memory(device.get("memory_bytes"))
     return f"{title}, {size}" if size else title
 
@@ -144,11 +188,15 @@ def flag_words(flag: str | None) -> str:
 def baseline_title(baseline: str, kept: str) -> str:
     """A row of the what-if table."""
     if kept == "part":
-        return _("only this part, the rest {baseline}").format(baseline=_filling(baseline))
-    return _("without it, {baseline} in its place").format(baseline=_filling(baseline))
+        return _("only this part, the rest {baseline}").format(baseline=filling(baseline))
+    return _("without it, {baseline} in its place").format(baseline=filling(baseline))
 
 
-def _filling(baseline: str) -> str:
+def filling(baseline: str) -> str:
+    """What a part of the image is replaced by; the engine names it ``mean``, ``blur (sigma_mm 3)`` and the like."""
+    blurred = re.fullmatch(r"blur \(sigma_mm ([\d.]+)\)", baseline)
+    if blurred is not None:
+        return _("an image blurred by {size} mm").format(size=blurred[1])
     return {
         "constant": _("the bundle's constant value"),
         "mean": _("the mean"),

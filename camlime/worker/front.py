@@ -57,6 +57,7 @@ class Front:
         parent: a process whose end is the worker's end.
         patience: seconds after which an engine that does not end a cancelled request is killed.
         start_engine: starts an engine, given the function that it reports to.
+        clock: seconds that only go up.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Front:
         parent: int | None = None,
         patience: float = PATIENCE_SECONDS,
         start_engine: Callable[[Callable[[str, Any], None]], EngineProcess] = EngineProcess,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = requests
         self._writer = Writer(events)
         self._parent = parent
         self._patience = patience
         self._start_engine = start_engine
+        self._clock = clock
         self._inbox: queue.Queue[tuple[Any, ...]] = queue.Queue(maxsize=1000)
         self._engine: EngineProcess | None = None
         self._run_of_engine: object = None
@@ -202,7 +205,7 @@ class Front:
 
     def _cancel_running(self, job: _Job, seconds: float) -> None:
         if job.cancelled_at is None:
-            job.cancelled_at = time.monotonic() + seconds
+            job.cancelled_at = self._clock() + seconds
             assert self._engine is not None
             self._engine.send({"request": "cancel", "id": job.id})
 
@@ -276,14 +279,14 @@ class Front:
 
     def _seconds_to_deadline(self) -> float | None:
         times = [t for t in (self._cancel_deadline, self._engine_busy_until) if t is not None and t != float("inf")]
-        return max(min(times) - time.monotonic(), 0.0) if times else None
+        return max(min(times) - self._clock(), 0.0) if times else None
 
     @property
     def _cancel_deadline(self) -> float | None:
         return self._running.cancelled_at if self._running is not None else None
 
     def _check_deadlines(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         job = self._running
         if job is not None and job.cancelled_at is not None and now >= job.cancelled_at:
             self._running = None

@@ -109,7 +109,7 @@ def legends(desk: Any) -> dict[str, Any]:
 def test_one_legend_tells_what_the_first_map_shows(shown: Any) -> None:
     desk, _, explanation = shown
     assert list(legends(desk)) == ["LIME"]
-    assert legends(desk)["LIME"].GetTitleText() == "LIME\nlog-odds a region"
+    assert legends(desk)["LIME"].GetTitleText() == "LIME\nNOT SUPPORTED\nlog-odds a region"
     explanation.look = replace(explanation.look, maps=("gradcam", "lime"))
     assert list(legends(desk)) == ["Grad-CAM"]
     explanation.look = replace(explanation.look, maps=("agreement",))

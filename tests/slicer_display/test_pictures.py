@@ -81,3 +81,30 @@ def test_surfaces_are_drawn_where_the_segments_are(drawn_desk: Any, make_result:
         explanation.look = replace(explanation.look, surfaces=False)
         empty = view.draw(focus, 40, np.array([1.0, 0.7, 0.5])).astype(int)
         assert np.ptp(empty, axis=(0, 1)).max() < 130 and np.argmax(empty[100, 100]) == 2
+
+
+def test_a_map_that_is_not_supported_is_marked_in_the_views_that_show_it(
+    drawn_desk: Any, make_result: Callable[..., Any]
+) -> None:
+    from SlicerXAILib import side_by_side
+    from SlicerXAILib.marks import Marks, unsupported_views
+    from support.slicer_drawing import SliceView
+
+    desk, red = drawn_desk, (179, 38, 30)
+    for i in range(3):
+        desk.add_slice_view(f"{side_by_side.VIEWS}{i}", "Axial")
+    views = {name: SliceView(desk, name) for name in desk.slices}
+    marks = Marks(views.get)
+    ct = desk.add_volume(np.zeros((24, 20, 16), np.int16), np.eye(4))
+    explanation = SceneExplanation.begin(ct, "Why?")
+    explanation.complete(make_result(np.eye(4)))  # its LIME map is not supported
+    for keys, marked in ((("lime",), {"Red", "Green", "Yellow"}), (("lime.std",), {"Red", "Green", "Yellow"})):
+        explanation.look = replace(explanation.look, maps=keys, segments=(), legend=False)
+        assert unsupported_views(explanation) >= marked
+    explanation.look = replace(explanation.look, maps=("gradcam", "lime"), side_by_side=True)
+    beside = [f"{side_by_side.VIEWS}{i}" for i in range(3)]
+    marks.put(unsupported_views(explanation) & set(beside), "NOT SUPPORTED")
+    seen = [near(views[name].draw(), red, 6)[:25].any() for name in beside]
+    assert seen == [False, False, True]
+    marks.put(set(), "")
+    assert not near(views[beside[2]].draw(), red, 6).any()

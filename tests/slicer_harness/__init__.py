@@ -1,7 +1,7 @@
 """Run a Slicer scripted module without Slicer: slicer-core (real MRML) + PySide6 dressed as PythonQt.
 
-bootstrap(source) needs a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied. Without one, what
-needs no parameter node and no module file still runs: texts are then never translated.
+bootstrap(source) takes a checkout of Slicer's ``Base/Python/slicer`` folder; nothing of it is copied. Without one,
+small stand-ins written here take the place of its files (standin.py).
 """
 
 from __future__ import annotations
@@ -10,15 +10,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import types
-
-
-def _untranslated():
-    """In the place of Slicer's ``slicer.i18n``: texts as they are."""
-    module = types.ModuleType("slicer.i18n")
-    module.tr = lambda text, context=None: text
-    module.translate = lambda context, text: text
-    return module
 
 
 def bootstrap(slicerPython=None, extraPaths=()):
@@ -31,7 +22,9 @@ def bootstrap(slicerPython=None, extraPaths=()):
 
     qt = pythonqt.install()[0]
     if slicerPython is None:
-        slicer.i18n = sys.modules["slicer.i18n"] = _untranslated()
+        from . import standin
+
+        standin.install(slicer)
     else:
         slicer.__path__.append(slicerPython)  # after slicer-core's own folder: its util.py wins
     from . import app, uiloader, widgets

@@ -59,6 +59,32 @@ def test_gui_and_parameter_node(demo):
     assert out.GetOrigin() == node.GetOrigin()
 
 
+def test_a_parameter_takes_only_what_it_says_and_is_kept_in_the_scene(demo):
+    """The same on Slicer's own files and on the stand-ins for them."""
+    code, _, widget = demo
+    parameters = widget._parameterNode
+    with pytest.raises(ValueError):
+        parameters.method = "magic"
+    with pytest.raises(ValueError):
+        parameters.opacity = 2.0
+    parameters.method, parameters.opacity, parameters.invert = "LIME", 0.125, True
+    parameters.inputVolume = node = volume()
+    again = code.XAIDemoParameterNode(parameters.parameterNode)
+    assert (again.method, again.opacity, again.invert, again.inputVolume) == ("LIME", 0.125, True, node)
+    slicer.mrmlScene.RemoveNode(node)
+    assert again.inputVolume is None
+
+
+def test_a_control_that_is_let_go_is_left_alone(demo):
+    widget = demo[2]
+    parameters, ui = widget._parameterNode, widget.ui
+    parameters.disconnectGui(widget._tag)
+    parameters.opacity = 0.75
+    assert ui.opacitySlider.value != 0.75
+    ui.opacitySlider.value = 0.25
+    assert parameters.opacity == 0.75
+
+
 def test_pythonqt_mistakes_are_caught(demo):
     ui = demo[2].ui
     with pytest.raises(TypeError):

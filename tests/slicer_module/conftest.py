@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.slicer_panel import MODULE, bootstrapped, parts, until
+from support.slicer_panel import MODULE, bootstrapped, until
 
 POINT = "Nodule"
 
@@ -40,7 +40,7 @@ class Answers:
 
 @pytest.fixture(scope="session")
 def slicer() -> Any:
-    return parts()
+    return bootstrapped()
 
 
 @pytest.fixture
@@ -53,7 +53,6 @@ def slicer_scene(slicer: Any) -> Any:
 @pytest.fixture(scope="session")
 def opened(slicer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The module, opened, with a worker that is starting; ended at the end of the session."""
-    bootstrapped()
     import slicer_harness
     from SlicerXAILib import dialogs
     from SlicerXAILib.sample_data import SAMPLE  # noqa: F401  the module's package can be imported

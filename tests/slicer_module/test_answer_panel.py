@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib.answer_panel import AnswerPanel  # noqa: E402
 from SlicerXAILib.words import (  # noqa: E402
@@ -62,7 +62,7 @@ def test_each_verdict_has_its_badge_and_its_words(shown, supported, badge, words
     assert words in shown.ui.verdictLabel.text
     assert "Removing takes p down." in shown.ui.verdictLabel.text
     assert shown.ui.agreementLabel.text == "conflict"
-    assert "They conflict." in shown.ui.verdictLabel.text
+    assert "CAM and LIME contradict each other" in shown.ui.verdictLabel.text
     assert shown.ui.warningsLabel.text == "padding in view"
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib.bundles import unpack_bundle  # noqa: E402
 from SlicerXAILib.problems import InputError  # noqa: E402

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402

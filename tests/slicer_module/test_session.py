@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib.background import Background  # noqa: E402
 from SlicerXAILib.session import Session, newest_only  # noqa: E402
@@ -107,6 +107,44 @@ def test_who_was_forgotten_is_cancelled_and_hears_nothing():
     clock.tick()
     assert line.cancelled == [name]
     assert heard == []
+
+
+def test_a_worker_that_does_not_answer_a_cancel_is_not_waited_for_longer_than_a_second():
+    """On a clock that only the test moves: the worker, which says nothing here, has had its time and no more."""
+    now = [100.0]
+    line, clock = Line(), Clock()
+    made = Session(line, clock, Background(), clock=lambda: now[0])
+    heard: list[Any] = []
+    name = made.ask("explain", heard.append)
+    made.cancel(name)
+    assert line.cancelled == [name]
+    now[0] = 100.7
+    line.said = [{"event": "cancelling", "id": name}]
+    clock.tick()
+    assert [event["event"] for event in heard] == ["cancelling"]
+    now[0] = 100.95
+    clock.tick()
+    assert [event["event"] for event in heard] == ["cancelling", "cancelled"]
+    assert heard[-1]["kept"] == "previews"
+    line.said = [{"event": "cancelled", "id": name, "kept": "nothing"}, {"event": "result", "id": name}]
+    clock.tick()
+    assert len(heard) == 2
+
+
+@pytest.mark.parametrize("last", ["cancelled", "result", "error"])
+def test_an_answer_in_time_is_the_only_one(last):
+    now = [100.0]
+    line, clock = Line(), Clock()
+    made = Session(line, clock, Background(), clock=lambda: now[0])
+    heard: list[Any] = []
+    name = made.ask("explain", heard.append)
+    made.cancel(name)
+    now[0] = 100.95  # it is there when the time is over
+    line.said = [{"event": last, "id": name}]
+    clock.tick()
+    now[0] = 102.0
+    clock.tick()
+    assert [event["event"] for event in heard] == [last]
 
 
 def test_a_slow_listener_leaves_the_rest_for_the_next_tick(monkeypatch):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.slicer_panel import parts
+from support.slicer_panel import bootstrapped
 
-parts()
+bootstrapped()
 
 from SlicerXAILib import packages  # noqa: E402
 from SlicerXAILib.packages import Installer, installed_version, missing, requirements  # noqa: E402
@@ -44,6 +44,7 @@ def test_the_table_names_what_is_needed_and_what_is_there(ready):
         ready.ui.packagesTable.item(r, 0).text(): ready.ui.packagesTable.item(r, 1).text()
         for r in range(ready.ui.packagesTable.rowCount)
     }
+    assert ready.ui.packagesTable.rowCount == len(rows)
     assert rows["torch"] == installed_version("torch")
     assert set(requirements()) | {"numpy", "SimpleITK"} == set(rows)
     assert "The engine is ready" in ready.ui.engineLabel.text

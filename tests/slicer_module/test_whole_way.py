@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from support.slicer_panel import bootstrapped, until
 
 bootstrapped()
 
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
+from SlicerXAILib.views import slice_node  # noqa: E402
 
 BLOCK_SECONDS = 0.1
 """Goal for a turn of the event loop."""
@@ -98,9 +100,9 @@ def test_every_control_of_the_look_reaches_the_scene_and_back(explained):
     ui.mapSelector.setCurrentIndex(ui.mapSelector.findData("gradcam"))
     assert explanation.look.maps == ("gradcam",)
     before = explanation.look
-    for box, field in ((ui.legendCheckBox, "legend"), (ui.surfacesCheckBox, "surfaces")):
-        box.click()
-        assert getattr(explanation.look, field) is not getattr(before, field)
+    ui.legendCheckBox.click()
+    ui.surfacesCheckBox.click()
+    assert (explanation.look.legend, explanation.look.surfaces) == (not before.legend, not before.surfaces)
     ui.evidenceSegmentsCheckBox.checked = True
     ui.agreementSegmentsCheckBox.checked = True
     assert explanation.look.segments == ("evidence", "agreement")
@@ -133,6 +135,16 @@ def test_a_click_on_a_region_moves_every_slice_view_there(explained):
         normal = np.array([node.GetSliceToRAS().GetElement(row, 2) for row in range(3)])
         offset = np.array([node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]) - np.array(wanted)
         assert abs(normal @ offset) < 0.01
+
+
+def test_the_strongest_point_is_one_click_away(explained):
+    wanted = np.array(explained.explanation.summary["strongest_point_ras"])
+    nodes = [slice_node(slicer.mrmlScene, name) for name in ("Red", "Green", "Yellow")]
+    for node in nodes:
+        node.JumpSliceByCentering(*(wanted + 20))
+    explained.ui.strongestButton.click()
+    for node in nodes:
+        assert np.allclose([node.GetSliceToRAS().GetElement(row, 3) for row in range(3)], wanted, atol=0.01)
 
 
 def test_what_if_the_nodule_were_not_there_lowers_the_class_and_keeps_the_scan(explained):
@@ -178,10 +190,25 @@ def test_export_writes_what_the_command_line_writes(explained, tmp_path):
     assert ui.messageLabel.text == ""
     names = {path.name for path in (tmp_path / "kept").iterdir()}
     assert {"explanation.json", "overview.png", "input.nii.gz", "fused.nii.gz", "gradcam.nii.gz"} <= names
+    assert "native" not in names
     said = json.loads((tmp_path / "kept" / "explanation.json").read_text())
     shown = explained.explanation.summary["prediction"]["probabilities"]
     assert said["prediction"]["probabilities"] == pytest.approx(shown)
     assert str(len(names)) in ui.exportLabel.text
+
+
+def test_export_on_the_volumes_own_grid_if_asked(explained, tmp_path):
+    panel, ui = explained.panel, explained.ui
+    ui.exportFolderEdit.currentPath = str(tmp_path / "kept")
+    ui.nativeGridCheckBox.click()
+    assert panel.parameters.native_grid
+    ui.exportButton.click()
+    until(lambda: not panel.questions.running)
+    assert ui.messageLabel.text == ""
+    written = sitk.ReadImage(str(tmp_path / "kept" / "native" / "fused.nii.gz"))
+    assert written.GetSize() == explained.phantom.volume.GetImageData().GetDimensions()
+    ui.nativeGridCheckBox.click()
+    assert not panel.parameters.native_grid
 
 
 def test_saved_and_loaded_again_the_panel_shows_the_same(explained, tmp_path):
@@ -215,6 +242,28 @@ def test_cancel_keeps_what_is_there(ready, phantom):
     assert panel.shown.volume("lime") is not None
     assert ready.ui.progressLabel.text == "Stopped."
     assert ready.ui.explainButton.enabled
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+def test_cancelled_the_panel_is_usable_before_the_worker_has_answered(ready, phantom):
+    """The worker is stopped by a signal, so that it cannot answer, and goes on after the panel was seen to."""
+    panel = ask(ready, phantom, "thorough")
+    until(lambda: ready.ui.mapSelector.currentText == "Grad-CAM")
+    worker = panel.engine.session._client.pid
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        ready.ui.cancelButton.click()
+        assert ready.ui.progressLabel.text == "Cancelling; what is there is kept."
+        until(lambda: not panel.run.running)
+        assert ready.ui.explainButton.enabled
+        assert ready.ui.progressLabel.text == "Stopped."
+        assert panel.shown.volume("gradcam") is not None
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert panel.shown.alive
+    panel = ask(ready, phantom)
+    until(lambda: not panel.run.running)
+    assert ready.ui.progressLabel.text == "Done."
 
 
 def test_cancelled_at_once_nothing_is_left(ready, phantom):

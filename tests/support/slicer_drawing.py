@@ -16,7 +16,15 @@ _IN_SLICES = (
     "vtkMRMLColorLegendDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
 )
+_POINTS = "vtkMRMLMarkupsDisplayableManager"
 _IN_3D = ("vtkMRMLSegmentationsDisplayableManager3D", "vtkMRMLModelDisplayableManager")
+
+
+def allow_points(desk: Desk) -> None:
+    """Let views draw lists of points, as Slicer's module Markups does when it starts."""
+    logic = next(each for each in desk.logics if each.GetClassName() == "vtkSlicerMarkupsLogic")
+    desk.application.SetModuleLogic("Markups", logic)
+    logic.RegisterMarkupsNode(slicer.vtkMRMLMarkupsFiducialNode(), slicer.vtkSlicerPointsWidget())
 
 
 class SliceView:
@@ -25,9 +33,10 @@ class SliceView:
     Args:
         desk: whose.
         name: of the view, such as ``"Red"``.
+        points: draw lists of points as well; :func:`allow_points` comes before.
     """
 
-    def __init__(self, desk: Desk, name: str) -> None:
+    def __init__(self, desk: Desk, name: str, *, points: bool = False) -> None:
         self._logic = desk.slices[name]
         node = self._logic.GetSliceNode()
         self._window = _window(node.GetDimensions()[:2])
@@ -43,7 +52,15 @@ class SliceView:
         actor.SetMapper(self._mapper)
         pixels.AddViewProp(actor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-        self._interactor, self._group = _managers(desk, factory, self._window, overlay, _IN_SLICES, node)
+        shown = (*_IN_SLICES, _POINTS) if points else _IN_SLICES
+        self._interactor, self._group = _managers(desk, factory, self._window, overlay, shown, node)
+
+    def renderWindow(self) -> Any:  # noqa: N802
+        """As Slicer's view widget has it."""
+        return self._window
+
+    def scheduleRender(self) -> None:  # noqa: N802
+        """It is drawn when it is asked to."""
 
     def draw(self) -> np.ndarray:
         """Everything in the view, axes (y, x, 3), uint8, y downwards."""
@@ -86,6 +103,41 @@ class View3D:
         camera.SetViewUp(0, 0, 1)
         self._renderer.ResetCameraClippingRange()
         return _grab(self._window)
+
+
+def draw_chart(chart: Any, size: tuple[int, int]) -> np.ndarray:
+    """A plot chart node, by VTK's chart as in Slicer's plot view; axes (y, x, 3), uint8, y downwards.
+
+    Args:
+        chart: a ``vtkMRMLPlotChartNode`` of lines.
+        size: width and height in pixels.
+    """
+    view, drawn = vtk.vtkContextView(), vtk.vtkChartXY()
+    window = view.GetRenderWindow()
+    window.SetOffScreenRendering(1)
+    window.SetMultiSamples(0)
+    window.SetSize(*size)
+    view.GetRenderer().SetBackground(1.0, 1.0, 1.0)
+    view.GetScene().AddItem(drawn)
+    for i in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(i)
+        line = drawn.AddPlot(vtk.vtkChart.LINE)
+        line.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+        line.SetColorF(*series.GetColor())
+        line.SetWidth(series.GetLineWidth())
+        dashed = series.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash
+        line.GetPen().SetLineType(vtk.vtkPen.DASH_LINE if dashed else vtk.vtkPen.SOLID_LINE)
+        line.SetLabel(series.GetName())
+    drawn.SetTitle(chart.GetTitle())
+    drawn.GetTitleProperties().SetFontSize(16)
+    for axis, title in ((vtk.vtkAxis.BOTTOM, chart.GetXAxisTitle()), (vtk.vtkAxis.LEFT, chart.GetYAxisTitle())):
+        drawn.GetAxis(axis).SetTitle(title)
+        drawn.GetAxis(axis).GetTitleProperties().SetFontSize(14)
+    drawn.GetAxis(vtk.vtkAxis.LEFT).SetRange(0.0, 1.0)
+    drawn.GetAxis(vtk.vtkAxis.LEFT).SetBehavior(vtk.vtkAxis.FIXED)
+    drawn.SetShowLegend(chart.GetLegendVisibility())
+    drawn.GetLegend().SetLabelSize(13)
+    return _grab(window)
 
 
 def _window(size: Any) -> Any:

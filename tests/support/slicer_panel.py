@@ -17,14 +17,10 @@ MODULE = ROOT / "SlicerXAI" / "SlicerXAI.py"
 
 
 def bootstrapped() -> Any:
-    """The package ``slicer``, dressed as Slicer's, once a process; skips what asks for it where it cannot be had."""
-    if not sources():
-        pytest.skip("SLICER_PYTHON names no checkout of Slicer's Base/Python/slicer", allow_module_level=True)
-    return parts()
+    """The package ``slicer``, dressed as Slicer's, once a process; skips what asks for it where it cannot be had.
 
-
-def parts() -> Any:
-    """The same for parts of the module that need no file of Slicer's own: neither parameter nodes nor the panel."""
+    With ``SLICER_PYTHON`` the module runs on Slicer's own Python files, else on the harness's stand-ins for them.
+    """
     for package in ("slicer", "PySide6"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed (extra 'test')", allow_module_level=True)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
+from worker.pipes import Pipes
 
 from camlime.worker.engine_process import EngineProcess
-from camlime.worker.front import Front
 
 ENGINE = """
 import json, sys, time
@@ -38,46 +34,6 @@ for line in sys.stdin:
     if asked["request"] == "describe":
         sys.exit(3)
 """
-
-
-class Pipes:
-    """A worker in a thread: lines in, events out."""
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        read_requests, write_requests = os.pipe()
-        read_events, write_events = os.pipe()
-        self.requests: IO[bytes] = os.fdopen(write_requests, "wb")
-        self.events: IO[bytes] = os.fdopen(read_events, "rb")
-        self._closing = (os.fdopen(read_requests, "rb"), os.fdopen(write_events, "wb"))
-        front = Front(*self._closing, start_engine=partial(EngineProcess, command=command))
-        self._thread = threading.Thread(target=self._run, args=(front,))
-        self._thread.start()
-
-    def _run(self, front: Front) -> None:
-        front.run()
-        self._closing[1].close()
-
-    def send(self, **request: Any) -> None:
-        self.requests.write(json.dumps(request).encode() + b"\n")
-        self.requests.flush()
-
-    def until(self, event: str) -> dict[str, Any]:
-        for line in self.events:
-            found: dict[str, Any] = json.loads(line)
-            if found["event"] == event:
-                return found
-        raise AssertionError(f"no {event} came")
-
-    def rest(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.events]
-
-    def close(self) -> None:
-        if not self.requests.closed:
-            self.requests.close()
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-        self.events.close()
-        self._closing[0].close()
 
 
 Start = Callable[..., Pipes]
