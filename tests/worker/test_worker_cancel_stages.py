@@ -128,7 +128,9 @@ def test_the_answer_comes_while_the_stage_is_still_held(
         assert not (held.home / "gone").exists(), "the stage ended by itself: nothing is shown"
     finally:
         held.let_go()
-    assert [kind for kind in kinds if kind not in ("progress", "preview")] == ["cancelling", "cancelled"]
+    # What the engine said before may still be on its way when the stage is already held: they are two processes.
+    since = kinds[kinds.index("cancelling") :]
+    assert [kind for kind in since if kind not in ("progress", "preview")] == ["cancelling", "cancelled"]
     assert end["kept"] == kept
     assert [preview["method"] for preview in end["previews"]] == maps
     for preview in end["previews"]:
