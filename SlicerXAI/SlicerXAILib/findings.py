@@ -17,7 +17,8 @@ def of_evidence(found: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``class_name``, ``removal`` (what removing the strongest 5 % does, with the first baseline), ``baselines``,
-        ``failed`` (baseline, the map's area and that of its copies), ``copies``, ``randomisation``, ``repeatability``;
+        ``failed`` (baseline, the map's area and that of its copies), ``copies``, ``randomisation``, ``record``
+        (of the randomisation check on other cases), ``repeatability``;
         ``None`` or empty where it was not measured. All of it can be kept as JSON.
     """
     baselines = found.get("baselines") or {}
@@ -32,6 +33,7 @@ def of_evidence(found: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "copies": max((len(one.get("copies_abpc", ())) for one in baselines.values()), default=0),
         "randomisation": _some(found.get("randomisation"), ("similarity", "threshold", "survives")),
+        "record": _some(found.get("bundle_record"), ("cases", "median", "survived")),
         "repeatability": _some(found.get("repeatability"), ("top", "jaccard", "spearman", "passes_each", "of_the_map")),
     }
 

@@ -280,8 +280,8 @@ def _agreement_words(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _evidence_words(record: Mapping[str, Any]) -> dict[str, Any]:
-    repeatability = record["repeatability"]
-    told = SimpleNamespace(**{**record, "repeatability": _told(repeatability) if repeatability else None})
+    parts = {name: record.get(name) for name in ("repeatability", "bundle_record")}
+    told = SimpleNamespace(**{**record, **{name: _told(part) if part else None for name, part in parts.items()}})
     return {**record, "verdict": verdict_in_words(told), "in_words": evidence_in_words(told)}
 
 

@@ -28,6 +28,7 @@ def evidence_sentences(found: Mapping[str, Any] | None) -> list[str]:
     return [
         _removal(numbers),
         *_verdict(found.get("supported"), numbers, engine),
+        *_record(numbers.get("record")),
         *_repeatability(numbers.get("repeatability")),
     ]
 
@@ -93,6 +94,17 @@ def _verdict(supported: bool | None, numbers: Mapping[str, Any], engine: Sequenc
             ).format(similarity=randomisation["similarity"], threshold=randomisation["threshold"])
         )
     return sentences
+
+
+def _record(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    return [
+        _(
+            "By the bundle's record, on {cases} other cases: the map looked the same on networks that have learned "
+            "nothing in {survived} of them (rank correlation {median:.2f} at the median)."
+        ).format(cases=found["cases"], survived=found["survived"], median=found["median"])
+    ]
 
 
 def _repeatability(found: Mapping[str, Any] | None) -> list[str]:

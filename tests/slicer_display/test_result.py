@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.report_case import volume_explanation
 
 pytest.importorskip("slicer_core", reason="needs the slicer extra: slicer-core")
 
@@ -19,10 +21,13 @@ from SlicerXAILib.result import Preview, Result
 from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.errors import OutputError
+from camlime.evidence.bundle_record import RecordedCheck
+from camlime.evidence.randomisation import Randomisation
+from camlime.evidence.repeatability import Repeatability
 from camlime.explanation import Explanation, Prediction
 from camlime.levels import agreement_levels, evidence_levels
 from camlime.methods.agreement import Agreement
-from camlime.overview.words import agreement_in_numbers, agreement_in_words, unit_of
+from camlime.overview.words import agreement_in_numbers, agreement_in_words, evidence_in_words, unit_of
 from camlime.regions import Regions
 
 
@@ -84,6 +89,20 @@ def test_a_folder_gives_what_the_engine_has(tmp_path: Path, shape: tuple[int, ..
     assert after.agreement["in_numbers"] == agreement_in_numbers(before.agreement)
     assert after.region_table[1]["weight"] == pytest.approx(-1.8)
     assert after.warnings == ("a warning",) and after.complete and after.evidence == {}
+
+
+def test_evidence_with_all_its_parts_is_read(tmp_path: Path) -> None:
+    measured = replace(
+        volume_explanation().evidence["fused"],
+        randomisation=Randomisation(0.12, 0.2, 0.5, 3, False),
+        repeatability=Repeatability(10, 0.6, 0.87, 500, False),
+        bundle_record=RecordedCheck("fused", {}, (0.1, 0.2, 0.9)),
+    )
+    before = replace(explanation((8, 7, 5)), evidence={"fused": measured})
+    before.save(tmp_path)
+    after = Result.from_folder(tmp_path).evidence["fused"]
+    assert after["in_words"] == evidence_in_words(measured)
+    assert "On 3 other cases" in str(after["in_words"])
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 from SlicerXAILib.verdict_words import agreement_sentence, evidence_sentences  # noqa: E402
 from SlicerXAILib.words import map_title, progress_text, region_name  # noqa: E402
 
+from camlime.evidence.bundle_record import RecordedCheck  # noqa: E402
 from camlime.evidence.randomisation import Randomisation  # noqa: E402
 from camlime.evidence.repeatability import Repeatability  # noqa: E402
 from camlime.overview.words import METHOD_NAMES, agreement_in_words, evidence_in_words, verdict_in_words  # noqa: E402
@@ -78,6 +79,7 @@ SURVIVES = Randomisation(0.91, 0.9, 0.5, 3, True)
     [
         findings(True),
         findings(True, repeatability=Repeatability(10, 0.6, 0.87, 500, True)),
+        findings(True, bundle_record=RecordedCheck("fused", {}, (0.1, 0.2, 0.9))),
         failed(findings(False)),
         findings(False, randomisation=SURVIVES),
         findings(None, reason="not judged: 30 passes of evidence are too few for this map, a verdict takes 1200"),
