@@ -112,7 +112,7 @@ def draw(demo: Path, other: Path | None = None) -> None:
     save("slicer_not_supported", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
     Image.fromarray(draw_chart(explanation.chart(), CHART_SIZE)).save(IMAGES / "slicer_chart.png", optimize=True)
     if other is not None:
-        against(desk, views, ct, Result.from_folder(other))
+        against(desk, views, ct, Result.from_folder(other), marks)
 
 
 def place(desk: Desk, views: dict[str, SliceView], ct: Any, point: np.ndarray) -> None:
@@ -132,13 +132,12 @@ def place(desk: Desk, views: dict[str, SliceView], ct: Any, point: np.ndarray) -
     desk.scene.RemoveNode(node)
 
 
-def against(desk: Desk, views: dict[str, SliceView], ct: Any, result: Result) -> None:
+def against(desk: Desk, views: dict[str, SliceView], ct: Any, result: Result, marks: Marks) -> None:
     """The other class: what speaks against it is blue, and a segment of its own."""
     explanation = SceneExplanation.begin(ct, f"Why {result.explained_class}?")
     explanation.complete(result)
     explanation.look = replace(explanation.look, maps=("fused",), segments=("evidence",), threshold=0.25)
     explanation.present()
-    marks = Marks(views.get)
     marks.put(unsupported_views(explanation), "NOT SUPPORTED")
     save("slicer_against", [[views["Red"].draw(), views["Green"].draw()]], bars=("Red", "Green"))
 
