@@ -73,6 +73,7 @@ class Fused:
     ) -> None:
         if gradient_pairs is None:
             gradient_pairs = _affordable_pairs(budget)
+        self._for_cam_networks = cam_columns is None or bool(cam_columns)
         if cam_columns is None:
             cam_columns = CAM_COLUMNS if most_passes(budget) >= CAMS_FROM else ()
         if gradient_pairs < 0:
@@ -94,7 +95,7 @@ class Fused:
         Raises:
             RequestError: the budget is too small, there is no such layer, or CAM does not apply to the network.
         """
-        if self.cam_columns:
+        if self._for_cam_networks:  # whatever the budget, so that more passes never turn an answer into an error
             target(case, self.target_layer)
         cam_cost = 3 if self.cam_columns else 0
         split_pairs(self.budget, [regions.count for regions in case.regions], spent=cam_cost + 4 * self.gradient_pairs)
