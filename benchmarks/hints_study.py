@@ -22,6 +22,7 @@ from camlime.benchmark.cohort import read_cohort
 from camlime.benchmark.preparing import Prepared, prepare
 from camlime.benchmark.settings import BenchmarkSettings
 from camlime.benchmark.stability import nrmse
+from camlime.benchmark.work import LIMIT_SEED
 from camlime.benchmark.wrong_columns import CAM_PASSES
 from camlime.bundle import Bundle
 from camlime.bundle.shipped import find_bundle
@@ -32,8 +33,6 @@ from camlime.methods.fused import CAM_COLUMNS, CAMS_FROM, Fused, pooled
 from camlime.methods.lime import Lime
 from camlime.methods.profiled_model import Derivatives, fit_profiled
 from camlime.methods.sampling import PairSampler
-
-LIMIT_SEED = 1_000_003
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ COLUMNS = ("deletion ↓", "insertion ↑", "ABPC ↑")
 """Areas in log-odds, and which way is better; the last is that between the lines, insertion less deletion."""
 
 CONTROLS = {"random": "random order", "centre": "blob in the centre", "intensity": "plain intensity"}
-_SHORT = {"random": "random", "centre": "centre", "intensity": "intensity"}
 _GAP, _NARROW_GAP = 0.22, 0.1
 _WIDE = 3.2
 _RULE = 0.07
@@ -100,7 +99,7 @@ class AreaTable:
     def _name(self, name: str, room: float) -> str:
         """In full where there is room, else short."""
         full = "95 % of its shifted copies below" if name == "copies" else CONTROLS.get(name, clean(name))
-        short = "95 % of copies" if name == "copies" else _SHORT.get(name, full)
+        short = "95 % of copies" if name == "copies" else name if name in CONTROLS else full
         return full if self.types.width(full, SIZE) <= room else self.types.fit(short, room, SIZE)
 
 
