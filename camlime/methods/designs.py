@@ -4,15 +4,21 @@ Every row ``s`` in {-1, +1}^d comes with its complement ``-s``. Half the differe
 intercept and of every even interaction (fold-over, Box & Wilson 1951, doi 10.1111/j.2517-6161.1951.tb00067.x). Rows
 are those of a Hadamard matrix, so that within a full block the columns are orthogonal and no two regions' main
 effects mix (Plackett & Burman 1946, doi 10.1093/biomet/33.4.305).
+
+Which Hadamard matrix matters for what is left, products of three presences. In Sylvester's, each is exactly some
+column: the whole of it enters one region's weight, and no residual shows it. In Paley's (1933, doi
+10.1002/sapm1933121311) it is spread thinly over all of them (hidden projection, Lin & Draper 1992, doi
+10.1080/00401706.1992.10484957). Paley's orders are also many, so that a block is
+not much larger than the number of regions: 132 pairs for 129 regions, where Sylvester's order is 256.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import hadamard
 
 SignArray = NDArray[np.int8]
 FloatArray = NDArray[np.float64]
@@ -25,26 +31,59 @@ NOISE_SHARE = 0.1
 
 
 def block_pairs(regions: int) -> int:
-    """Pairs in a full fold-over block: the least power of two that is larger than the number of regions.
+    """Pairs in a full fold-over block: the least order of :func:`paley` that is larger than the number of regions.
 
     Example:
-        >>> block_pairs(100), block_pairs(128)
-        (128, 256)
+        >>> [block_pairs(d) for d in (3, 63, 64, 100, 129)]
+        [4, 68, 68, 104, 132]
     """
-    return 1 << max(int(regions).bit_length(), 1)
+    order = 4 * (regions // 4 + 1)
+    while not _is_prime(order - 1):
+        order += 4
+    return order
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+
+
+@lru_cache(maxsize=8)
+def paley(order: int) -> SignArray:
+    r"""Paley's Hadamard matrix of his first kind, shape ``(m, m)`` of -1 and +1: columns are orthogonal.
+
+    With the Jacobsthal matrix :math:`Q_{ij} = \chi(i - j)` of quadratic residues modulo the prime q = m - 1, which is 3
+    modulo 4, it is :math:`-(Q + I)` with a first row and column of ones. His second kind would fill some gaps between
+    orders, but has pairs of columns whose product with a third is nearly a fourth.
+
+    Raises:
+        ValueError: the order is no multiple of 4, or one less is no prime.
+
+    Example:
+        >>> (paley(4).T @ paley(4)).tolist()
+        [[4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0], [0, 0, 0, 4]]
+    """
+    q = order - 1
+    if order % 4 or not _is_prime(q):
+        raise ValueError(f"no Paley matrix of order {order}")
+    residue = np.full(q, -1, dtype=np.int8)
+    residue[np.arange(q) ** 2 % q] = 1  # 0 as well: the identity
+    matrix = np.ones((order, order), dtype=np.int8)
+    matrix[1:, 1:] = -residue[np.subtract.outer(np.arange(q), np.arange(q)) % q]
+    matrix.setflags(write=False)
+    return matrix
 
 
 def fold_over_block(regions: int, rng: np.random.Generator) -> SignArray:
-    """One randomised Hadamard block, shape ``(m, d)`` of -1 and +1; the complements are ``-block``.
+    """One randomised Paley-Hadamard block, shape ``(m, d)`` of -1 and +1; the complements are ``-block``.
 
-    Columns are ``d`` different non-constant columns of the Sylvester-Hadamard matrix of order ``m``, with random
-    signs, and the rows are shuffled so that any number of them may be used. A new block draws new columns, which
-    spreads third-order interactions, that alias onto main effects within one block, over blocks.
+    Columns are ``d`` different non-constant columns of :func:`paley`, with random signs, and the rows are shuffled so
+    that any number of them may be used. A new block draws new columns, so that what third-order interactions add to
+    the main effects of one block differs from block to block, and averages out.
     """
     m = block_pairs(regions)
     columns = rng.permutation(np.arange(1, m))[:regions]
     signs = rng.choice(np.array([-1, 1], dtype=np.int8), size=regions)
-    block = hadamard(m, dtype=np.int8)[:, columns] * signs
+    block = paley(m)[:, columns] * signs
     return block[rng.permutation(m)]
 
 

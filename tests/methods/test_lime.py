@@ -177,11 +177,11 @@ def test_converges_to_the_main_effects_under_interactions(d: int) -> None:
 
     expected = main_effects(function, d)
     errors = []
-    for blocks in (2, 32, 256):
+    for blocks in (2, 32, 1024):
         result = Lime(budget=2 * blocks * block_pairs(d)).explain(presence_case(function, d, batch_size=512))
         errors.append(np.linalg.norm(result.region_weights - expected) / np.linalg.norm(expected))
-    assert errors[2] < 0.05  # of 4096 pairs
-    assert errors[2] < 0.25 * errors[0]  # expected: sqrt(2 / 256)
+    assert errors[2] < 0.05  # of 12 000 pairs or more
+    assert errors[2] < 0.25 * errors[0]  # expected: sqrt(2 / 1024)
 
 
 # Default: how sure
@@ -189,7 +189,7 @@ def test_converges_to_the_main_effects_under_interactions(d: int) -> None:
 
 @pytest.mark.parametrize(
     ("d", "pairs"),
-    [(15, 24), (15, 64), (16, 48), (17, 48), (17, 64), (31, 64), (32, 96), (33, 96), (40, 128), (60, 128)],
+    [(15, 30), (15, 64), (16, 48), (17, 48), (17, 64), (31, 64), (32, 96), (33, 96), (40, 128), (60, 128)],
     ids=str,
 )
 def test_intervals_cover_the_truth(d: int, pairs: int) -> None:
