@@ -144,7 +144,7 @@ def _prior_variances(squares: FloatArray) -> FloatArray:
 def supports_intervals(regions: int, pairs: int) -> bool:
     """Whether the residual of this many pairs can see what its standard errors must cover.
 
-    Within one block, a product of three signs is exactly another region's column, or none's: the residual may be zero
-    where a weight is far off. In a second block, of which half is enough, the same product falls elsewhere, and shows.
+    A block has hardly more rows than regions: next to nothing is left over in which products of presences could show.
+    In a second block, of which half is enough, they fall elsewhere than in the first, and show.
     """
     return pairs >= 1.5 * block_pairs(regions)

@@ -130,10 +130,9 @@ def test_standard_errors_hold_where_the_rule_stops(d: int, noise: float, hints: 
 
 @pytest.mark.parametrize("d", [24, 50])
 def test_a_single_strong_interaction_does_not_pass_for_a_weight_without_a_doubt(d: int) -> None:
-    """In one block a product of three signs is another region's column, or none's: the residual may be exactly zero.
+    """A product of three signs is spread over all regions, and shows in the residual: no weight is far off unseen.
 
-    A second block has it elsewhere, so that the standard errors are of the right size; the weight that it falls on is
-    still further off than others.
+    With Sylvester's matrices, where it is exactly one region's column, errors of 13 standard errors were seen here.
     """
     away = []
     for seed in range(12):
@@ -148,5 +147,5 @@ def test_a_single_strong_interaction_does_not_pass_for_a_weight_without_a_doubt(
 
         StoppingRule(top=TOP, most_passes=BOUND).run(sampler, believe)
         away.append((last[0].mean - weights) / last[0].std)
-    assert np.sqrt(np.mean(np.square(away))) < 1.4
-    assert np.abs(away).max() < 20
+    assert 0.85 < np.sqrt(np.mean(np.square(away))) < 1.15
+    assert np.abs(away).max() < 5
