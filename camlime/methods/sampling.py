@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,17 +64,25 @@ class PairSampler:
         pairs: pairs in all that may be used.
         method: the name under which progress is reported.
         total_passes: of the whole method, for its progress; this sampler's own if ``None``.
+        design: makes the blocks of rows, by the number of regions and a generator.
     """
 
     def __init__(
-        self, case: Case, regions: Regions, *, pairs: int, method: str, total_passes: int | None = None
+        self,
+        case: Case,
+        regions: Regions,
+        *,
+        pairs: int,
+        method: str,
+        total_passes: int | None = None,
+        design: Callable[[int, np.random.Generator], Iterator[SignArray]] = blocks,
     ) -> None:
         self._case = case
         self._regions = regions
         self._masker = Masker(case.input.image, case.baseline, regions, case.classifier.device)
         index = next((i for i, other in enumerate(case.regions) if other is regions), 0)
         rng = np.random.default_rng([case.seed, index, regions.count])
-        self._blocks = blocks(regions.count, rng)
+        self._blocks = design(regions.count, rng)
         self._squares: FloatArray | None = None
         self._pending: SignArray = np.empty((0, regions.count), dtype=np.int8)
         self.method = method
@@ -106,11 +114,11 @@ class PairSampler:
         waiting, self._pending = self._pending, self._pending[:0]
         self._pending = self._ordered(waiting)
 
-    def run_with_gradient(self, pairs: int) -> MaskedGradient:
+    def run_with_gradient(self, pairs: int, half_present: float = HALF_PRESENT) -> MaskedGradient:
         """Ask about ``pairs`` pairs, nearly masked, and take each answer's derivative; the answers also enter the sums.
 
         One backward pass gives the derivative with respect to every region at once: d logodds / d presence_j is the
-        sum over the region's voxels of gradient times (image - baseline).
+        sum over the region's voxels of gradient times (image - baseline). ``half_present``: see :data:`HALF_PRESENT`.
         """
         case, classifier = self._case, self._case.classifier
         difference = (case.input.image - case.baseline).double().to(classifier.device)
@@ -120,7 +128,7 @@ class PairSampler:
         step = max(classifier.batch_size(case.input.image) // 2, 1)
         left, backward = min(pairs, self.pairs_left), 0
         while left > 0 and not case.cancelled():
-            rows = HALF_PRESENT * self._take(min(step, left)).astype(np.float64)
+            rows = half_present * self._take(min(step, left)).astype(np.float64)
             with torch.inference_mode(False):
                 images = self._masker(_both_ways(rows))
             answers = []
