@@ -36,6 +36,9 @@ from camlime.errors import BundleError
 MOST_BYTES = 64 << 20
 """Of a domain file; a thousand features take 8 MB."""
 
+UNLIKE = "unlike the training data"
+"""In what an image is outside the training domain, where its score says so."""
+
 BATCH = 16
 """Images a pass where the user did not ask for a number."""
 

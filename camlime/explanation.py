@@ -33,11 +33,45 @@ class Prediction:
         class_name: the most probable class.
         probabilities: by class name, in the model's order.
         logits: by class name (one entry for a single sigmoid output).
+        presumes: what the answer presumes that the image shows, such as "a tumour"; ``None`` for nothing.
+        outside_because: in what the image is outside the training domain, in words; all of the above then means
+            nothing, and the image has no class. ``None`` where nothing says so.
     """
 
     class_name: str
     probabilities: Mapping[str, float]
     logits: Mapping[str, float]
+    presumes: str | None = None
+    outside_because: str | None = None
+
+    @property
+    def no_class(self) -> str:
+        """What an image outside the training domain has in place of a class, in words; empty for any other."""
+        if self.outside_because is None:
+            return ""
+        return f"outside the training domain ({self.outside_because}): no class"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-serialisable; an image outside the training domain has no class."""
+        return {
+            "class": None if self.outside_because is not None else self.class_name,
+            "probabilities": dict(self.probabilities),
+            "logits": dict(self.logits),
+            "presumes": self.presumes,
+            "outside_because": self.outside_because,
+        }
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Prediction:
+        """Read what :meth:`as_dict` wrote."""
+        probabilities = record["probabilities"]
+        return Prediction(
+            max(probabilities, key=lambda name: probabilities[name]),
+            probabilities,
+            record["logits"],
+            record["presumes"],
+            record["outside_because"],
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
-from camlime.domain import likeness_of
+from camlime.domain import UNLIKE, Likeness, likeness_of
 from camlime.errors import RequestError
 from camlime.examiner import Examiner
 from camlime.explanation import Explanation, Prediction
@@ -28,6 +28,7 @@ from camlime.region_source import regions_from_file
 from camlime.regions import Regions, supervoxels
 from camlime.runner import Runner
 from camlime.scan import Scan
+from camlime.sequence import SequenceDoubts, sequence_doubts
 from camlime.settings import (
     DEFAULT_BASELINE,
     DEFAULT_BUDGET,
@@ -49,6 +50,7 @@ __all__ = [
     "METHODS",
     "Listeners",
     "Settings",
+    "ask",
     "checked_methods",
     "classifier_of",
     "classify",
@@ -149,8 +151,8 @@ def explain(
         classifier.class_index(wanted.class_name)
     baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
-    prediction = predict(classifier, model_input)
-    likeness = likeness_of(read_bundle, classifier, model_input)
+    found = ask(read_scan, read_bundle, classifier, model_input)
+    prediction = found.prediction
     explained = wanted.class_name or prediction.class_name
     case = Case(
         classifier,
@@ -181,12 +183,12 @@ def explain(
         evidence=examiner.done,
         provenance=provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
         warnings=(
-            *([likeness.words] if likeness is not None and likeness.unlike else []),
+            *found.warnings,
             *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
             *examiner.notes,
         ),
         complete=complete,
-        likeness=likeness,
+        likeness=found.likeness,
     )
 
 
@@ -206,7 +208,7 @@ def classify(
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
     read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
     model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
-    return predict(classifier_of(read_bundle, device=device), model_input)
+    return ask(read_scan, read_bundle, classifier_of(read_bundle, device=device), model_input).prediction
 
 
 def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
@@ -250,8 +252,48 @@ def classifier_of(
     )
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The model's answer, and whether it is one.
+
+    Args:
+        prediction: has no class where the image is outside the training domain.
+        likeness: how unlike the training data the image is; ``None`` where the bundle cannot tell.
+        doubts: of the series that it is from.
+    """
+
+    prediction: Prediction
+    likeness: Likeness | None = None
+    doubts: SequenceDoubts = field(default_factory=SequenceDoubts)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of it, in sentences."""
+        unlike = self.likeness is not None and self.likeness.unlike
+        return (*([self.likeness.words] if self.likeness is not None and unlike else []), *self.doubts.warnings)
+
+
+def ask(scan: Scan, bundle: Bundle, classifier: Classifier, model_input: ModelInput) -> Answered:
+    """Ask the model, and whether the image is of the kind that it was trained on.
+
+    Args:
+        scan: that the input is of, for its header.
+        bundle: whose model it is.
+        classifier: the model.
+        model_input: what it sees.
+    """
+    settings = bundle.explain_settings
+    likeness = likeness_of(bundle, classifier, model_input)
+    doubts = SequenceDoubts() if settings.sequence is None else sequence_doubts(scan, settings.sequence)
+    reason = doubts.contradiction
+    if reason is None and likeness is not None and likeness.unlike:
+        reason = UNLIKE
+    prediction = replace(predict(classifier, model_input), presumes=settings.presumes, outside_because=reason)
+    return Answered(prediction, likeness, doubts)
+
+
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:
-    """The model's answer on its input."""
+    """The model's answer on its input, whatever that is."""
     return prediction_from(classifier, classifier.logits(model_input.image[None])[0])
 
 

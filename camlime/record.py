@@ -34,15 +34,10 @@ def file_stem(method: str) -> str:
 
 def record_of(explanation: Explanation, *, native: bool = False) -> dict[str, Any]:
     """What ``explanation.json`` says, still to be made :func:`plain`; with ``native``, of the scan's grid as well."""
-    prediction = explanation.prediction
     return {
         "format": FORMAT,
         "complete": explanation.complete,
-        "prediction": {
-            "class": prediction.class_name,
-            "probabilities": dict(prediction.probabilities),
-            "logits": dict(prediction.logits),
-        },
+        "prediction": explanation.prediction.as_dict(),
         "explained_class": explanation.explained_class,
         "attributions": {name: _attribution(a, native) for name, a in explanation.attributions.items()},
         "regions": explanation.region_table(),
@@ -109,9 +104,7 @@ def explanation_of(record: Mapping[str, Any], folder: Path) -> Explanation:
     labels = load_label_map(folder / record["regions_file"])[0].reshape(shape)
     agreement = record["agreement"]
     return Explanation(
-        prediction=Prediction(
-            record["prediction"]["class"], record["prediction"]["probabilities"], record["prediction"]["logits"]
-        ),
+        prediction=Prediction.from_dict(record["prediction"]),
         explained_class=record["explained_class"],
         attributions={
             name: _read_attribution(name, a, record, shape, folder) for name, a in record["attributions"].items()

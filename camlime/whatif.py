@@ -22,7 +22,7 @@ from camlime.evidence.baselines import titled
 from camlime.explanation import Prediction
 from camlime.guidance import guided
 from camlime.masking import make_baseline
-from camlime.pipeline import Prepared, classifier_of, focus, prediction_from
+from camlime.pipeline import Prepared, ask, classifier_of, focus, prediction_from
 from camlime.region_source import labels_from_file
 from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
@@ -61,6 +61,7 @@ class WhatIf:
         name: of the part.
         bundle: name and version.
         assumptions: about the bundle, in words.
+        warnings: about the image, in words: whether it is outside the training domain, or of another series.
     """
 
     untouched: Prediction
@@ -71,6 +72,7 @@ class WhatIf:
     name: str
     bundle: dict[str, str]
     assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -82,6 +84,7 @@ class WhatIf:
             ],
             "bundle": self.bundle,
             "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
         }
 
 
@@ -149,6 +152,7 @@ def what_if(
         name=name,
         bundle={"name": read_bundle.name, "version": read_bundle.version},
         assumptions=read_bundle.assumptions,
+        warnings=ask(read_scan, read_bundle, classifier, model_input).warnings,
     )
 
 

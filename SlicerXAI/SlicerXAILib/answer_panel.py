@@ -43,10 +43,15 @@ class AnswerPanel:
             self._list_slices(slice_words.kept(event["slices"], ""))
 
     def predict(self, prediction: Mapping[str, Any], explained_class: str) -> None:
-        """Show a prediction before there is a map."""
+        """Show a prediction before there is a map; without a class where the image is outside the training domain."""
+        if prediction.get("outside_because"):
+            fill_table(self._ui.predictionTable, [_("Class")], [[flag_words("out of domain")]])
+            return
         names = sorted(prediction["probabilities"], key=lambda name: -prediction["probabilities"][name])
         table = self._ui.predictionTable
-        fill_table(table, [_("Class"), _("Probability")], [[name, ""] for name in names])
+        presumed = prediction.get("presumes")
+        head = _("Class, if the image shows {thing}").format(thing=presumed) if presumed else _("Class")
+        fill_table(table, [head, _("Probability")], [[name, ""] for name in names])
         for row, name in enumerate(names):
             probability = float(prediction["probabilities"][name])
             set_bar(table, row, 1, probability, percent(probability))
@@ -75,8 +80,7 @@ class AnswerPanel:
         cells = []
         for row in rows:
             probability = "" if row["probability"] is None else percent(row["probability"])
-            name = flag_words(row["flag"]) if row["class"] is None else row["class"]
-            cells.append([str(row["index"]), name, probability, verdict_word(row["verdict"])])
+            cells.append([str(row["index"]), _class_words(row), probability, verdict_word(row["verdict"])])
         headers = [_("Slice"), _("Class"), _("Probability"), _("Map")]
         fill_table(self._ui.predictionTable, headers, cells, numbers=[0, 2])
 
@@ -110,6 +114,15 @@ class AnswerPanel:
     def _strongest(self) -> None:
         if self._explanation is not None and self._explanation.alive:
             self._explanation.jump_to_strongest()
+
+
+def _class_words(row: Mapping[str, Any]) -> str:
+    """The class of a slice; why it has none; or what it would be if somebody confirmed it."""
+    if row["class"] is not None:
+        return str(row["class"])
+    if row.get("class_if_present") is not None:
+        return _("{name}, if confirmed").format(name=row["class_if_present"])
+    return flag_words(row["flag"])
 
 
 def fill_explanations(selector: Any, explanations: list[SceneExplanation], shown: SceneExplanation | None) -> None:

@@ -35,7 +35,8 @@ def kept(slices: Mapping[str, Any], lead: str) -> list[dict[str, Any]]:
         {
             "index": answer["index"],
             "class": answer["class"],
-            "probability": None if answer["class"] is None else _probability(answer),
+            "class_if_present": answer["class_if_present"],
+            "probability": None if _most_probable(answer) is None else _probability(answer),
             "verdict": ((answer.get("explanation") or {}).get("evidence", {}).get(lead) or {}).get("verdict", ""),
             "flag": answer["flag"],
             "centre_ras": list(answer["centre_ras_mm"]),
@@ -45,4 +46,11 @@ def kept(slices: Mapping[str, Any], lead: str) -> list[dict[str, Any]]:
 
 
 def _probability(answer: Mapping[str, Any]) -> float:
-    return 0.0 if answer["class"] is None else float(answer["probabilities"][answer["class"]])
+    name = _most_probable(answer)
+    return 0.0 if name is None else float(answer["probabilities"][name])
+
+
+def _most_probable(answer: Mapping[str, Any]) -> str | None:
+    """The class; of a slice that nobody confirmed, the one that it would have."""
+    name: str | None = answer["class"] or answer["class_if_present"]
+    return name

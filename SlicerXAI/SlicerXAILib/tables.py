@@ -63,7 +63,7 @@ def slice_rows(slices: Mapping[str, Any], lead: str) -> list[tuple[Any, ...]]:
     for answer in slices["answers"]:
         explained = answer.get("explanation") or {}
         verdict = explained.get("evidence", {}).get(lead, {}).get("verdict", "") if explained else ""
-        name = answer["class"]
+        name = answer["class"]  # none for a slice that nobody confirmed, whatever it would be: the flag says so
         probability = None if name is None else float(answer["probabilities"][name])
         centre = [float(x) for x in answer["centre_ras_mm"]]
         rows.append((int(answer["index"]), name or "", probability, verdict, answer["flag"] or "", *centre))

@@ -181,7 +181,9 @@ def flag_words(flag: str | None) -> str:
     return {
         None: "",
         "constant": _("empty"),
-        "out of domain": _("unlike the training data"),
+        "out of domain": _("outside the training domain: no class"),
+        "other sequence": _("another sequence than the training data: no class"),
+        "unconfirmed": _("no class unless somebody confirms it"),
     }.get(flag, str(flag))
 
 

@@ -12,6 +12,8 @@ from camlime.errors import BundleError
 
 SETTINGS_FILE = "configs/explain.json"
 
+LONGEST_PRESUMED = 60
+
 
 @dataclass(frozen=True)
 class NamedOptions:
@@ -50,6 +52,7 @@ class ExplainSettings:
         slices: by plane, where the axes of the images that a 2D bundle takes point in the patient.
         domain: how to tell what is unlike the training data; ``None`` where the bundle cannot.
         sequence: what the training data are, to warn of anything else.
+        presumes: what every training image shows, in words with an article; ``None`` where nothing is presumed.
 
     Example:
         >>> ExplainSettings.parse({"methods": ["gradcam"], "field_of_view_mm": 40}).field_of_view_mm
@@ -69,6 +72,7 @@ class ExplainSettings:
     slices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     domain: DomainSettings | None = None
     sequence: SequenceSettings | None = None
+    presumes: str | None = None
 
     @classmethod
     def parse(cls, block: object, *, file: str = SETTINGS_FILE) -> ExplainSettings:
@@ -135,6 +139,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _presumed(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= LONGEST_PRESUMED:
+        raise ValueError(f"must be what every image shows, such as 'a tumour', in {LONGEST_PRESUMED} characters")
+    return value.strip()
+
+
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
         raise ValueError("must be a whole number from 1 to 1000000")
@@ -168,4 +178,5 @@ _PARSERS: dict[str, Callable[[Any], object]] = {
     "slices": parse_slices,
     "domain": parse_domain,
     "sequence": parse_sequence,
+    "presumes": _presumed,
 }

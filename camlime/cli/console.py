@@ -52,11 +52,16 @@ class Printer:
         self.line((text, "bold"))
 
     def prediction(self, prediction: Prediction, explained: str | None = None) -> None:
-        """Print the classes with their probabilities as bars, the most probable first."""
+        """Print the classes with their probabilities as bars, the most probable first; or why there is no class."""
+        self.head("prediction")
+        if prediction.no_class:
+            self.line(("  ", ""), (clean(prediction.no_class), "yellow"))
+            return
+        if prediction.presumes is not None:
+            self.line((f"  presuming that the image shows {clean(prediction.presumes)}:", "dim"))
         names = sorted(prediction.probabilities, key=lambda name: -prediction.probabilities[name])
         width = min(max(len(clean(name)) for name in names), LONGEST_NAME)
         full, empty = ("█", "·") if "utf" in (self.console.encoding or "").lower() else ("#", ".")
-        self.head("prediction")
         for name in names:
             p = prediction.probabilities[name]
             filled = round(BAR * min(max(p, 0.0), 1.0))

@@ -78,6 +78,10 @@ Plane = Annotated[
 SlicePart = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Slices to classify, from 0, both ends included.")
 ]
+Seen = Annotated[
+    str | None,
+    typer.Option("--seen", metavar="A:B", help="Slices in which you see what the bundle presumes, such as a tumour."),
+]
 OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the results; made if needed.")]
 Methods = Annotated[
     str | None,

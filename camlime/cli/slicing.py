@@ -30,43 +30,61 @@ class Slicing:
     Args:
         plane: ``axial``, ``coronal``, ``sagittal`` or ``native``.
         part: ``A:B``, the slices to classify, both ends included.
-        index: the slice to explain, or the only one to classify.
+        index: the slice to explain, or the only one to classify; who picks a slice has seen it.
         count: how many to explain.
+        seen: ``A:B``, the slices in which the user sees what the bundle presumes.
 
     Raises:
-        typer.BadParameter: ``part`` is no range.
+        typer.BadParameter: ``part`` or ``seen`` is no range.
     """
 
     plane: str | None = None
     part: str | None = None
     index: int | None = None
     count: int | None = None
+    seen: str | None = None
 
     def __post_init__(self) -> None:
-        if self.part is not None:
-            self.range()
+        self.range()
+        _range("--seen", self.seen)
 
     def range(self) -> range | None:
         """The slices that ``part`` names."""
-        if self.part is None:
-            return None
-        first, colon, last = self.part.partition(":")
-        numbers = [text for text in (first, last) if text.isdecimal() and len(text) < _MANY_DIGITS]
-        if not colon or len(numbers) != 2 or int(first) > int(last):
-            raise typer.BadParameter(
-                f"--slices '{self.part}' is not A:B, two slice numbers from 0, the lower one first"
+        return _range("--slices", self.part)
+
+    def confirmed(self, bundle: Bundle) -> Sequence[int] | None:
+        """The slices that show what the bundle presumes, as far as the user says so.
+
+        Raises:
+            RequestError: ``seen`` was given, and the bundle presumes nothing.
+        """
+        from camlime.errors import RequestError
+
+        if self.seen is not None and bundle.explain_settings.presumes is None:
+            raise RequestError(
+                f"bundle '{bundle.name}' presumes nothing that could be seen in a slice", hint="leave --seen out"
             )
-        return range(int(first), int(last) + 1)
+        return [self.index] if self.index is not None else _range("--seen", self.seen)
 
     def needed(self, bundle: Bundle, scan: Scan) -> bool:
         """Whether the scan has to be taken slice by slice, or the user wants it to be."""
-        asked = any(value is not None for value in (self.plane, self.part, self.index, self.count))
+        asked = any(value is not None for value in (self.plane, self.part, self.index, self.count, self.seen))
         return asked or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
 
     @property
     def plane_or_native(self) -> str:
         """The plane, the series' own if none was named."""
         return self.plane or "native"
+
+
+def _range(option: str, text: str | None) -> range | None:
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    numbers = [part for part in (first, last) if part.isdecimal() and len(part) < _MANY_DIGITS]
+    if not colon or len(numbers) != 2 or int(first) > int(last):
+        raise typer.BadParameter(f"{option} '{text}' is not A:B, two slice numbers from 0, the lower one first")
+    return range(int(first), int(last) + 1)
 
 
 def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str, *, as_json: bool) -> None:
@@ -78,7 +96,9 @@ def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str
     from camlime.slices.saving import answer_record
 
     chosen = slicing.range() if slicing.index is None else [slicing.index]
-    answers = classify_slices(scan, bundle, plane=slicing.plane_or_native, slices=chosen, device=device)
+    answers = classify_slices(
+        scan, bundle, plane=slicing.plane_or_native, slices=chosen, seen=slicing.confirmed(bundle), device=device
+    )
     if not as_json:
         print_answers(stdout(), answers)
         return
@@ -87,6 +107,8 @@ def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str
         "axis": answers.stack.axis,
         "slices": [answer_record(answer) for answer in answers.answers],
         "domain": {"threshold": answers.threshold, "quantile": answers.quantile},
+        "presumes": answers.presumes,
+        "seen": None if answers.seen is None else list(answers.seen),
         "volume_class": None,
         "bundle": {"name": bundle.name, "version": bundle.version},
         "warnings": list(answers.warnings),
@@ -112,6 +134,7 @@ def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interr
             bundle,
             plane=slicing.plane_or_native,
             slices=slicing.range(),
+            seen=slicing.confirmed(bundle),
             explained=None if slicing.index is None else [slicing.index],
             count=slicing.count or DEFAULT_EXPLAINED,
             listeners=watch.listeners(),
@@ -153,13 +176,17 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
         x, y, z = answer.centre_ras
         place = f"  {answer.index:4d}  R {x:7.1f}  A {y:7.1f}  S {z:7.1f}  "
         score = "" if answer.score is None else f"  score {answer.score:6.1f}"
-        if answer.flag is not None:
-            printer.line((place, ""), (f"{answer.flag}: no answer", "yellow"), (score, "dim"))
-            continue
-        name = str(answer.class_name)
-        said = f"{clean(name)} {100 * answer.probabilities[name]:5.1f} %"
         note = "  explained" if answer.index in explained else ""
-        printer.line((place, ""), (said, "bold"), (score, "dim"), (note, "dark_orange"))
+        name = answer.class_name or answer.class_if_present
+        if name is None:
+            printer.line((place, ""), (clean(answer.no_class), "yellow"), (score, "dim"), (note, "dark_orange"))
+            continue
+        said = f"{clean(name)} {100 * answer.probabilities[name]:5.1f} %"
+        condition = "" if answer.class_name else f"no class unless {clean(answers.presumes)} is there: "
+        style = "bold" if answer.class_name else ""
+        printer.line((place, ""), (condition, "yellow"), (said, style), (score, "dim"), (note, "dark_orange"))
+    if answers.unconfirmed:
+        printer.line((f"  name the slices in which you see {clean(answers.presumes)} with --seen A:B", "dim"))
     for warning in answers.warnings:
         printer.line(("warning: ", "yellow"), (warning, ""))
 

@@ -151,7 +151,8 @@ class ExplainApp(MONAILabelApp):
             return result
         try:
             known: dict[str, Any] = {"point_ras_mm": answer["point_ras_mm"]}
-            if task.method == "fused" and answer["explained_class"] == answer["prediction"]["class"]:
+            probabilities = answer["prediction"]["probabilities"]
+            if task.method == "fused" and answer["explained_class"] == max(probabilities, key=probabilities.get):
                 known |= {"doubt": answer["doubt"], "prediction": answer["prediction"]}
             remember(self.datastore(), study.name, task.bundle, known)
             if asked.save_label:

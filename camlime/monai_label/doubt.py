@@ -50,8 +50,8 @@ class Doubt:
 def doubt_of(explanation: Explanation) -> Doubt:
     """The doubt about a study, from the map to show first, the agreement and the prediction.
 
-    What was not measured counts as :data:`UNKNOWN`, with a sentence that says so. The answer on an image unlike the
-    training data is as uncertain as can be, whatever its probability.
+    What was not measured counts as :data:`UNKNOWN`, with a sentence that says so. The answer on an image outside the
+    training domain is as uncertain as can be, whatever its probability.
     """
     lead = explanation.best
     found = explanation.evidence.get(lead.method) if lead is not None else None
@@ -69,8 +69,10 @@ def doubt_of(explanation: Explanation) -> Doubt:
     if uncertainty >= UNKNOWN:
         probability = explanation.prediction.probabilities[explanation.explained_class]
         reasons.append(f"The answer is not certain: probability {probability:.2f}.")
-    if explanation.likeness is not None and explanation.likeness.unlike:
-        words = explanation.likeness.words
+    outside = explanation.prediction.no_class
+    if outside:
+        unlike = explanation.likeness is not None and explanation.likeness.unlike
+        words = explanation.likeness.words if explanation.likeness is not None and unlike else outside
         reasons.insert(0, f"{words[0].upper()}{words[1:]}.")
         uncertainty = 1.0
     return Doubt(

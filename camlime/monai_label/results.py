@@ -64,16 +64,18 @@ def write_result(explained: Explained, study: Study, asked: Asked, folder: Path)
 def result_json(explained: Explained, study: Study) -> dict[str, Any]:
     """Prediction, evidence, regions and the rest, as ``explanation.json`` tells them, for the client.
 
-    ``label_names`` is what MONAI Label's plug-ins read; the study's file name is replaced by its id.
+    ``label_names`` is what MONAI Label's plug-ins read; the study's file name is replaced by its id. An image outside
+    the training domain has no class, nor has a slice of which nobody said that it shows what the bundle presumes.
     """
     explanation = explained.explanation
     record = record_of(explanation)
     lead = explanation.best
+    slice_flag = None if explained.slice is None else explained.slice.flag
     told = {
         "label_names": LABELS,
         "levels": [{key: getattr(level, key) for key in ("label", "key", "name", "meaning", "colour")}
                    for level in EVIDENCE_LEVELS],
-        "prediction": record["prediction"],
+        "prediction": record["prediction"] | ({} if slice_flag is None else {"class": None}),
         "explained_class": record["explained_class"],
         "method": None if lead is None else lead.method,
         "unit": None if lead is None else unit_of(lead),

@@ -23,8 +23,9 @@ class ChosenSlice:
         index: along the scan's axis, from 0.
         plane: the anatomical plane nearest to it.
         of: how many slices the scan has.
-        flag: why its answer is none; ``None`` where it is one.
-        flagged: how many slices that were asked about are flagged.
+        flag: why it has no class; ``None`` where it has one. A slice that nobody pointed at is unconfirmed, if the
+            bundle presumes anything.
+        flagged: how many slices that were asked about are flagged, and not only unconfirmed.
         asked: how many slices were asked about.
         middle_ras: RAS mm.
     """
@@ -69,7 +70,7 @@ def choose_slice(
         stack = cut(scan)
         across = np.linalg.inv(stack.affine) @ [*point, 1.0]
         wanted = [int(np.clip(np.rint(across[2]), 0, len(stack) - 1))]
-    answers = classify_slices(scan, bundle, slices=wanted, classifier=classifier)
+    answers = classify_slices(scan, bundle, slices=wanted, seen=wanted, classifier=classifier)
     chosen = wanted or answers.strongest(1, class_name)
     if not chosen:
         raise RequestError(
@@ -80,7 +81,7 @@ def choose_slice(
     if n not in answers.inputs:
         raise RequestError(f"slice {n} has one value everywhere", hint="give 'point' in another slice")
     x, y, z = (float(value) for value in answers.stack.centre_ras(n))
-    flagged = sum(answer.flag is not None for answer in answers.answers)
+    flagged = sum(not answer.speaks for answer in answers.answers)
     found = ChosenSlice(
         n, answers.stack.plane, len(answers.stack), answers[n].flag, flagged, len(answers.answers), (x, y, z)
     )

@@ -19,6 +19,7 @@ TITLE, HEAD, BODY, SMALL = 15.0, 9.5, 8.5, 7.0
 
 _ROW = 0.19
 _GAP = 0.14
+_MEANS_NOTHING = "The maps say what moved an answer that means nothing."
 _INCOMPLETE = "Stopped on the way: what is shown is sound, but less certain, or a method is missing."
 _BADGE_COLOURS = {"concordant": GREEN, "CAM uninformative": AMBER, "conflict": RED}
 
@@ -139,6 +140,9 @@ def _title(explanation: Explanation, width: float, types: Typesetter) -> Block:
 
 def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Block:
     prediction = explanation.prediction
+    if prediction.no_class:
+        reason = f"The image is outside the training domain: {clean(prediction.outside_because)}."
+        return note("no class", AMBER, [reason, _MEANS_NOTHING], width, types)
     order = sorted(prediction.probabilities, key=lambda name: -prediction.probabilities[name])
     shown = order[:MOST_CLASSES]
     if explanation.explained_class in order and explanation.explained_class not in shown:
@@ -164,6 +168,10 @@ def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Bl
         said_of_rest = f"and {len(rest)} more, each at most {prediction.probabilities[rest[0]]:.1%}"
         marks.append(_Mark(start, height + 0.08, said_of_rest, size=SMALL, colour=MUTED))
         height += 0.18
+    if prediction.presumes is not None:
+        said_of_it = types.fit(f"presuming that the image shows {clean(prediction.presumes)}", width, SMALL)
+        marks.append(_Mark(0, height + 0.06, said_of_it, size=SMALL, colour=MUTED))
+        height += 0.16
     return Block(height + _GAP, tuple(marks))
 
 

@@ -80,6 +80,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
     volumes = page_volumes(explanation, scan)
     rows, more_classes = content.classes(explanation)
     regions, more_regions = content.regions(explanation, volumes.frame, picture=not volumes.in_patient)
+    no_class = clean(explanation.prediction.no_class)
     explained, bundle = clean(explanation.explained_class), content.bundle_name(explanation.provenance)
     return fill(
         "report.html.jinja",
@@ -88,6 +89,8 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         title=f"Why {explained}? – {bundle}",
         place_word="Region",
         explained=explained,
+        no_class=f"{no_class[:1].upper()}{no_class[1:]}",
+        presumes=clean(explanation.prediction.presumes or ""),
         predicted=clean(explanation.prediction.class_name),
         probability=content.percent(
             explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
-from camlime.domain import Domain, answers_and_features
+from camlime.domain import UNLIKE, Domain, answers_and_features
 from camlime.errors import RequestError
 from camlime.pipeline import classifier_of
 from camlime.scan import Scan
-from camlime.slices.sequence import sequence_doubts
+from camlime.sequence import SequenceDoubts, sequence_doubts
 from camlime.slices.stack import AS_DISPLAYED, NATIVE, SliceStack, cut
 
 CONSTANT = "constant"
 OUT_OF_DOMAIN = "out of domain"
+OTHER_SEQUENCE = "other sequence"
+UNCONFIRMED = "unconfirmed"
+"""The bundle presumes something, such as a tumour, that nobody said is there: what it answers holds if it is."""
 
 MANY_FLAGGED = 0.5
 """Share of flagged slices from which on the sequence or the plane itself is doubted."""
@@ -36,13 +39,15 @@ class SliceAnswer:
     Args:
         index: of the slice, along the scan's axis.
         centre_ras: RAS mm of its middle, shape ``(3,)``.
-        probabilities: by class; empty for a constant slice, which is not asked about. Where ``flag`` is set they mean
-            nothing.
+        probabilities: by class; empty for a constant slice, which is not asked about. They mean something only where
+            the answer :attr:`speaks`.
         logits: by class.
         log_odds: by class, against all others.
         score: how unlike the training data it is; ``None`` where the bundle cannot tell.
         share_beyond: how many slices of the training data's kind have such a score or a higher one.
-        flag: why the answer is none: :data:`CONSTANT` or :data:`OUT_OF_DOMAIN`; ``None`` where it is one.
+        flag: why there is no class: :data:`CONSTANT`, :data:`OUT_OF_DOMAIN`, :data:`OTHER_SEQUENCE` or
+            :data:`UNCONFIRMED`; ``None`` where there is one.
+        reason: what the flag is for, in words; empty where there is none.
     """
 
     index: int
@@ -53,12 +58,31 @@ class SliceAnswer:
     score: float | None = None
     share_beyond: float | None = None
     flag: str | None = None
+    reason: str = ""
 
     @property
     def class_name(self) -> str | None:
         """The most probable class; ``None`` for a flagged slice."""
-        if self.flag is not None:
-            return None
+        return None if self.flag is not None else self._most_probable()
+
+    @property
+    def class_if_present(self) -> str | None:
+        """The most probable class of an unconfirmed slice, if what the bundle presumes is there; else ``None``."""
+        return self._most_probable() if self.flag == UNCONFIRMED else None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the probabilities mean something: there is a class, or there would be if the slice were confirmed."""
+        return self.flag in (None, UNCONFIRMED)
+
+    @property
+    def no_class(self) -> str:
+        """What a flagged slice has in place of a class, in words; empty for any other."""
+        if self.flag is None:
+            return ""
+        return f"{self.reason}: no class"
+
+    def _most_probable(self) -> str:
         return max(self.probabilities, key=lambda name: self.probabilities[name])
 
 
@@ -75,6 +99,8 @@ class SliceAnswers:
         quantile: of the training data's kind that lies below the threshold.
         warnings: what the user should know, in sentences.
         classifier: that answered.
+        presumes: what every training image shows, such as "a tumour"; ``None`` where nothing is presumed.
+        seen: slices in which a person sees it; ``None`` where nobody said.
     """
 
     stack: SliceStack
@@ -85,17 +111,26 @@ class SliceAnswers:
     quantile: float | None
     warnings: tuple[str, ...]
     classifier: Classifier
+    presumes: str | None = None
+    seen: tuple[int, ...] | None = None
 
     def __getitem__(self, index: int) -> SliceAnswer:
         return next(answer for answer in self.answers if answer.index == index)
 
     @property
     def in_domain(self) -> tuple[SliceAnswer, ...]:
-        """Those that are not flagged."""
-        return tuple(answer for answer in self.answers if answer.flag is None)
+        """Those whose probabilities mean something: not flagged, or only unconfirmed."""
+        return tuple(answer for answer in self.answers if answer.speaks)
+
+    @property
+    def unconfirmed(self) -> tuple[int, ...]:
+        """The slices that have no class only because nobody said that they show what the bundle presumes."""
+        return tuple(answer.index for answer in self.answers if answer.flag == UNCONFIRMED)
 
     def strongest(self, count: int, class_name: str | None = None) -> tuple[int, ...]:
-        """The slices to explain: not flagged, with the highest log-odds of a class, or of their own; in order.
+        """The slices to explain: with the highest log-odds of a class, or of their own; in order.
+
+        Of those in the domain; where a person said which slices show what the bundle presumes, only of these.
 
         Args:
             count: at most so many.
@@ -103,9 +138,10 @@ class SliceAnswers:
         """
 
         def evidence(answer: SliceAnswer) -> float:
-            return answer.log_odds[class_name or str(answer.class_name)]
+            return answer.log_odds[class_name or answer.class_name or str(answer.class_if_present)]
 
-        ranked = sorted(self.in_domain, key=evidence, reverse=True)
+        pool = [answer for answer in self.in_domain if self.seen is None or answer.index in self.seen]
+        ranked = sorted(pool, key=evidence, reverse=True)
         return tuple(sorted(answer.index for answer in ranked[:count]))
 
 
@@ -115,6 +151,7 @@ def classify_slices(
     *,
     plane: str = NATIVE,
     slices: Sequence[int] | None = None,
+    seen: Sequence[int] | None = None,
     device: str = "auto",
     classifier: Classifier | None = None,
 ) -> SliceAnswers:
@@ -125,6 +162,8 @@ def classify_slices(
         bundle: that takes 2D images.
         plane: ``axial``, ``coronal``, ``sagittal`` or ``native``; see :func:`camlime.slices.cut`.
         slices: which, by index; all if ``None``.
+        seen: slices in which a person sees what the bundle presumes, such as a tumour. Others have no class, if the
+            bundle presumes anything.
         device: for the network, if ``classifier`` is not given.
         classifier: the bundle's model, if it is there already.
 
@@ -144,16 +183,21 @@ def classify_slices(
     settings = bundle.explain_settings
     stack = cut(scan, plane, settings.slices or AS_DISPLAYED)
     chosen = _checked(stack, slices)
+    confirmed = None if seen is None or settings.presumes is None else _checked(stack, seen)
     domain = Domain.of(bundle)
+    doubts = SequenceDoubts() if settings.sequence is None else sequence_doubts(scan, settings.sequence)
+    judge = _Judge(domain, doubts.contradiction, settings.presumes, confirmed or ())
     ready = classifier or classifier_of(bundle, device=device)
     inputs = {n: bundle.prepare(stack.slice(n)) for n in chosen if not stack.is_constant(n)}
-    answers = {n: SliceAnswer(n, stack.centre_ras(n), {}, {}, {}, flag=CONSTANT) for n in chosen}
+    answers = {
+        n: SliceAnswer(n, stack.centre_ras(n), {}, {}, {}, flag=CONSTANT, reason="one value everywhere") for n in chosen
+    }
     if inputs:
         images = torch.stack([given.image for given in inputs.values()])
         logits, features = answers_and_features(ready, images, domain.layers if domain else ())
         scores = domain.scores(features) if domain else np.full(len(images), np.nan)
         for n, row, score in zip(inputs, logits, scores, strict=True):
-            answers[n] = _answer(n, stack, ready, row, float(score), domain)
+            answers[n] = _answer(n, stack, ready, row, float(score), judge)
     return SliceAnswers(
         stack=stack,
         answers=tuple(answers.values()),
@@ -161,9 +205,31 @@ def classify_slices(
         class_names=ready.class_names,
         threshold=domain.threshold if domain else None,
         quantile=domain.quantile if domain else None,
-        warnings=_warnings(scan, bundle, stack, tuple(answers.values()), domain),
+        warnings=_warnings(bundle, stack, tuple(answers.values()), domain, doubts),
         classifier=ready,
+        presumes=settings.presumes,
+        seen=confirmed,
     )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Decides which slices have no class, and says why."""
+
+    domain: Domain | None
+    contradiction: str | None
+    presumes: str | None
+    seen: tuple[int, ...]
+
+    def flag(self, n: int, score: float) -> tuple[str | None, str]:
+        """The flag of slice ``n``, and the reason in words."""
+        if self.contradiction is not None:
+            return OTHER_SEQUENCE, f"outside the training domain ({self.contradiction})"
+        if self.domain is not None and score > self.domain.threshold:
+            return OUT_OF_DOMAIN, f"outside the training domain ({UNLIKE})"
+        if self.presumes is not None and n not in self.seen:
+            return UNCONFIRMED, f"nobody said that it shows {self.presumes}"
+        return None, ""
 
 
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:
@@ -180,11 +246,12 @@ def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]
 
 
 def _answer(
-    n: int, stack: SliceStack, classifier: Classifier, row: torch.Tensor, score: float, domain: Domain | None
+    n: int, stack: SliceStack, classifier: Classifier, row: torch.Tensor, score: float, judge: _Judge
 ) -> SliceAnswer:
-    names = classifier.class_names
+    names, domain = classifier.class_names, judge.domain
     one = row[None]
     single = len(row) == 1
+    flag, reason = judge.flag(n, score)
     return SliceAnswer(
         index=n,
         centre_ras=stack.centre_ras(n),
@@ -193,22 +260,30 @@ def _answer(
         log_odds={name: float(classifier.log_odds(one, i)[0]) for i, name in enumerate(names)},
         score=score if domain else None,
         share_beyond=domain.share_beyond(score) if domain else None,
-        flag=OUT_OF_DOMAIN if domain and score > domain.threshold else None,
+        flag=flag,
+        reason=reason,
     )
 
 
 def _warnings(
-    scan: Scan, bundle: Bundle, stack: SliceStack, answers: tuple[SliceAnswer, ...], domain: Domain | None
+    bundle: Bundle,
+    stack: SliceStack,
+    answers: tuple[SliceAnswer, ...],
+    domain: Domain | None,
+    doubts: SequenceDoubts,
 ) -> tuple[str, ...]:
     settings = bundle.explain_settings
-    said = [*bundle.assumptions]
-    if settings.sequence is not None:
-        said += sequence_doubts(scan, settings.sequence)
+    said = [*bundle.assumptions, *doubts.warnings]
+    if any(answer.flag == UNCONFIRMED for answer in answers):
+        said.append(
+            f"every image that the bundle was trained on shows {settings.presumes}, so that it cannot tell where there "
+            f"is none: a slice has a class once somebody says that it shows {settings.presumes}"
+        )
     if not settings.slices:
         said.append("the bundle does not say how slices are held: they are turned as radiologists are shown them")
     if domain is None:
         said.append("the bundle cannot tell slices unlike its training data: every slice is classified")
-    flagged = sum(answer.flag is not None for answer in answers)
+    flagged = sum(answer.flag in (CONSTANT, OUT_OF_DOMAIN) for answer in answers)
     if len(answers) > 1 and flagged > MANY_FLAGGED * len(answers):
         said.append(
             f"{flagged} of {len(answers)} slices are unlike the training data: is this the right sequence and plane?"

@@ -17,7 +17,7 @@ from camlime.errors import BundleError, RequestError
 from camlime.explanation import Explanation
 from camlime.pipeline import Listeners, Prepared, Settings, explain
 from camlime.scan import Scan
-from camlime.slices.answers import SliceAnswers, classify_slices
+from camlime.slices.answers import UNCONFIRMED, SliceAnswers, classify_slices
 from camlime.slices.regions import SliceRegions
 from camlime.slices.stack import NATIVE
 from camlime.slices.stacking import stacked
@@ -76,10 +76,10 @@ class SliceExplanations:
         return self._stacked(known) if known else None
 
     def states(self) -> NDArray[np.uint8]:
-        """By voxel of the stacked grid: 0 not asked about or flagged, 1 classified, 2 explained."""
+        """By voxel of the stacked grid: 0 not asked about or flagged, 1 classified, 2 explained, 3 unconfirmed."""
         found = np.zeros(self.shape, dtype=np.uint8)
         for answer in self.answers.in_domain:
-            found[..., answer.index - self.first] = 1
+            found[..., answer.index - self.first] = 3 if answer.flag == UNCONFIRMED else 1
         for n in self.explanations:
             found[..., n - self.first] = 2
         return found
@@ -107,6 +107,7 @@ def explain_slices(
     *,
     plane: str = NATIVE,
     slices: Sequence[int] | None = None,
+    seen: Sequence[int] | None = None,
     explained: Sequence[int] | None = None,
     count: int = DEFAULT_EXPLAINED,
     listeners: Listeners | None = None,
@@ -125,6 +126,7 @@ def explain_slices(
         bundle: that takes 2D images.
         plane: see :func:`camlime.slices.cut`.
         slices: which to classify, by index; all if ``None``.
+        seen: slices in which a person sees what the bundle presumes; see :func:`camlime.slices.classify_slices`.
         explained: which to explain; the ``count`` strongest of those that are not flagged if ``None``.
         count: how many.
         listeners: for the progress of each explanation, and to cancel.
@@ -150,7 +152,9 @@ def explain_slices(
     if wanted.guidance is not None:
         raise RequestError("guidance marks something in one image, not in slices of a volume")
     heard = listeners or Listeners()
-    answers = classify_slices(scan, bundle, plane=plane, slices=slices, device=wanted.device, classifier=classifier)
+    answers = classify_slices(
+        scan, bundle, plane=plane, slices=slices, seen=seen, device=wanted.device, classifier=classifier
+    )
     if not answers.inputs:
         raise RequestError(f"every slice asked for of {scan.source} is constant", hint="choose other slices")
     if wanted.class_name is not None:

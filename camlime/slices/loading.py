@@ -32,7 +32,9 @@ class SavedSlices:
         class_names: in the model's order.
         threshold: of the score; ``None`` where the bundle has none.
         quantile: of the training data's kind that lies below the threshold.
-        answers: one a slice. Log-odds are not kept in files; a flagged slice has no probabilities.
+        presumes: what every training image shows; ``None`` where nothing is presumed.
+        answers: one a slice. Log-odds are not kept in files; a flagged slice has no probabilities, unless it is only
+            unconfirmed.
         images: what the network saw, first channel, shape ``(X, Y, N)``.
         affine: 4x4, index (x, y, n - first) of the stacked grid to RAS mm.
         first: slice at index 0 of it.
@@ -48,6 +50,7 @@ class SavedSlices:
     class_names: tuple[str, ...]
     threshold: float | None
     quantile: float | None
+    presumes: str | None
     answers: tuple[SliceAnswer, ...]
     images: NDArray[np.float32]
     affine: NDArray[np.float64]
@@ -107,6 +110,7 @@ def load_slices(folder: str | Path) -> SavedSlices:
             class_names=tuple(record["classes"]),
             threshold=record["domain"]["threshold"],
             quantile=record["domain"]["quantile"],
+            presumes=record["presumes"],
             answers=tuple(_answer(row) for row in record["slices"]),
             images=images,
             affine=np.asarray(grid["affine_ras"], dtype=np.float64),
@@ -140,7 +144,7 @@ def _check(found: SavedSlices) -> None:
         if explanation.input.spatial_shape != found.shape[:2]:
             raise ValueError("a slice's own explanation is on another grid")
     for answer in found.answers:
-        if answer.flag is None:
+        if answer.speaks:
             _ = [answer.probabilities[name] for name in found.class_names]
 
 
@@ -154,4 +158,5 @@ def _answer(row: Mapping[str, Any]) -> SliceAnswer:
         score=row["score"],
         share_beyond=row["share_beyond"],
         flag=row["flag"],
+        reason=row["reason"],
     )

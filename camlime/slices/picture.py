@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -46,18 +47,17 @@ def draw_slices(result: SliceExplanations, path: Path) -> None:
 
 
 def draw_curves(axes: Axes, answers: SliceAnswers, explained: tuple[int, ...] = ()) -> None:
-    """Draw each class's probability along the slices; flagged slices have none and are shaded."""
+    """Draw each class's probability along the slices; flagged slices have none and are red, unconfirmed grey."""
     index = np.array([answer.index for answer in answers.answers])
     colours = mpl.colormaps["tab10"]
     for i, name in enumerate(answers.class_names):
-        said = [a.probabilities[name] if a.flag is None else np.nan for a in answers.answers]
+        said = [a.probabilities[name] if a.speaks else np.nan for a in answers.answers]
         label = clean(name).replace("_", " ").strip() or f"class {i}"
         axes.plot(index, said, "o-", markersize=3, linewidth=1.2, color=colours(i % 10), label=label)
-    flagged = [answer.index for answer in answers.answers if answer.flag is not None]
-    for n in flagged:
-        axes.axvspan(n - 0.5, n + 0.5, color=RED, alpha=0.12, linewidth=0)
-    if flagged:
-        axes.axvspan(np.nan, np.nan, color=RED, alpha=0.12, label="flagged: no answer")
+    flagged = [answer.index for answer in answers.answers if not answer.speaks]
+    _shade(axes, flagged, RED, "flagged: no class")
+    if answers.presumes is not None:
+        _shade(axes, answers.unconfirmed, MUTED, f"no class unless\n{clean(answers.presumes)} is there")
     for n in explained:
         axes.axvline(n, color=INK, linewidth=0.8, linestyle=":")
     axes.set(ylim=(-0.03, 1.03), xlim=(index[0] - 0.6, index[-1] + 0.6))
@@ -65,6 +65,11 @@ def draw_curves(axes: Axes, answers: SliceAnswers, explained: tuple[int, ...] = 
     axes.set_ylabel("probability", fontsize=8)
     axes.tick_params(labelsize=7, colors=MUTED)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _shade(axes: Axes, slices: Sequence[int], colour: str, label: str) -> None:
+    for i, n in enumerate(slices):
+        axes.axvspan(n - 0.5, n + 0.5, color=colour, alpha=0.12, linewidth=0, label="_" if i else label)
 
 
 def _tile(axes: Axes, result: SliceExplanations, n: int, *, mapped: bool) -> None:
@@ -84,5 +89,12 @@ def _tile(axes: Axes, result: SliceExplanations, n: int, *, mapped: bool) -> Non
     answer = result.answers[n]
     probability = answer.probabilities[explanation.explained_class]
     said = f"{clean(explanation.explained_class).replace('_', ' ')} {probability:.0%}"
-    text = said if answer.flag is None else f"{answer.flag}: no answer"
-    axes.set_title(f"slice {n}: {text}", fontsize=8, color=INK if answer.flag is None else RED, parse_math=False)
+    if answer.flag is None:
+        axes.set_title(f"slice {n}: {said}", fontsize=8, color=INK, parse_math=False)
+    elif answer.speaks:
+        condition = f"slice {n}, if {clean(str(result.answers.presumes))} is there:"
+        axes.set_title(f"{condition}\n{said}", fontsize=7, color=MUTED, parse_math=False)
+    else:
+        # In two lines: a tile is narrow.
+        text = clean(answer.no_class).replace(" (", "\n(", 1)
+        axes.set_title(f"slice {n}: {text}", fontsize=6, color=RED, parse_math=False)

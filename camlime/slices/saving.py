@@ -77,6 +77,8 @@ def record_of(result: SliceExplanations, files: list[str]) -> dict[str, Any]:
         "step_mm": stack.step_mm,
         "classes": list(answers.class_names),
         "domain": {"threshold": answers.threshold, "quantile": answers.quantile},
+        "presumes": answers.presumes,
+        "seen": None if answers.seen is None else list(answers.seen),
         "volume_class": None,
         "slices": [_slice(answer, result) for answer in answers.answers],
         "grid": {"shape": list(result.shape), "affine_ras": result.affine.tolist(), "first_slice": result.first},
@@ -89,16 +91,21 @@ def record_of(result: SliceExplanations, files: list[str]) -> dict[str, Any]:
 
 
 def answer_record(answer: SliceAnswer) -> dict[str, Any]:
-    """One slice's line: class and probabilities are null where it is flagged; the logits stay, for whoever asks."""
+    """One slice's line: class and probabilities are null where it is flagged; the logits stay, for whoever asks.
+
+    An unconfirmed slice keeps the probabilities, which hold if what the bundle presumes is there.
+    """
     return {
         "index": answer.index,
         "centre_ras_mm": answer.centre_ras.tolist(),
         "class": answer.class_name,
-        "probabilities": None if answer.flag is not None else dict(answer.probabilities),
+        "class_if_present": answer.class_if_present,
+        "probabilities": dict(answer.probabilities) if answer.speaks else None,
         "logits": dict(answer.logits),
         "score": answer.score,
         "share_beyond": answer.share_beyond,
         "flag": answer.flag,
+        "reason": answer.reason,
     }
 
 

@@ -25,6 +25,7 @@ def classify(
     guidance_label: options.GuidanceLabel = None,
     plane: options.Plane = None,
     slices: options.SlicePart = None,
+    seen: options.Seen = None,
     slice_: Annotated[
         int | None, typer.Option("--slice", min=0, metavar="N", help="The only slice to classify.")
     ] = None,
@@ -36,7 +37,7 @@ def classify(
 ) -> None:
     """Print what the model answers: each class with its probability."""
     place = Place(point, point_lps, center_voxel)
-    slicing = Slicing(None if plane is None else plane.value, slices, slice_)
+    slicing = Slicing(None if plane is None else plane.value, slices, slice_, seen=seen)
     check_scan(scan)
     from camlime import pipeline
     from camlime.bundle import Bundle
@@ -58,9 +59,7 @@ def classify(
     )
     if as_json:
         answer = {
-            "class": prediction.class_name,
-            "probabilities": dict(prediction.probabilities),
-            "logits": dict(prediction.logits),
+            **prediction.as_dict(),
             "bundle": {"name": loaded.name, "version": loaded.version},
             "assumptions": list(loaded.assumptions),
         }

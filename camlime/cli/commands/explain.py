@@ -60,6 +60,7 @@ def explain(
     ] = None,
     plane: options.Plane = None,
     slices: options.SlicePart = None,
+    seen: options.Seen = None,
     slice_: Annotated[
         int | None, typer.Option("--slice", min=0, metavar="N", help="The slice to explain; the strongest if left out.")
     ] = None,
@@ -89,7 +90,7 @@ def explain(
     place = Place(point, point_lps, center_voxel)
     if regions is not None and n_regions is not None:
         raise typer.BadParameter("--n-regions is for supervoxels; --regions gives regions of your own")
-    slicing = Slicing(None if plane is None else plane.value, slices, slice_, n_explained)
+    slicing = Slicing(None if plane is None else plane.value, slices, slice_, n_explained, seen)
     if regions is None and (region_names is not None or subdivide is not None):
         raise typer.BadParameter("--region-names and --subdivide are for the structures of --regions")
     check_scan(scan)

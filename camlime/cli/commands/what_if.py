@@ -60,8 +60,8 @@ def what_if(
         typer.echo(json.dumps(answers.as_dict(), indent=2))
         return
     _print(answers)
-    for assumption in answers.assumptions:
-        stderr().line(("warning: ", "yellow"), (assumption, ""))
+    for warning in (*answers.warnings, *answers.assumptions):
+        stderr().line(("warning: ", "yellow"), (warning, ""))
 
 
 def _print(answers: WhatIf) -> None:

@@ -93,7 +93,8 @@ class MeasurementReport:
         sr, prediction = self._hd.sr, self._explanation.prediction
         names = list(prediction.probabilities)
         classes = {name: private(f"class_{i}", name) for i, name in enumerate(names)}
-        said = [(private("predicted", "Predicted class"), classes[prediction.class_name])]
+        outside = prediction.outside_because is not None  # such an image has no class, and no probabilities
+        said = [] if outside else [(private("predicted", "Predicted class"), classes[prediction.class_name])]
         if self._explanation.explained_class in classes:
             said.append((private("explained", "Explained class"), classes[self._explanation.explained_class]))
         for method, evidence in self._explanation.evidence.items():
@@ -116,7 +117,7 @@ class MeasurementReport:
                     value=_decimal(prediction.probabilities[name]),
                     unit=codes.UCUM.NoUnits,
                 )
-                for i, name in enumerate(names)
+                for i, name in enumerate([] if outside else names)
             ],
         )
         group[0].ContentSequence.extend(
@@ -136,7 +137,15 @@ class MeasurementReport:
             for method, evidence in explanation.evidence.items()
             for sentence in evidence_in_words(evidence)
         ]
-        return ["For research, not for diagnosis.", *stopped, *map(clean, explanation.warnings), *judged]
+        prediction = explanation.prediction
+        unsaid = (
+            (f"{clean(prediction.no_class).capitalize()}.",)
+            if prediction.no_class
+            else (f"Presumes that the image shows {clean(prediction.presumes)}.",)
+            if prediction.presumes
+            else ()
+        )
+        return ["For research, not for diagnosis.", *unsaid, *stopped, *map(clean, explanation.warnings), *judged]
 
     def _levels(self) -> list[Any]:
         """Each level that has voxels on the scan's grid, with its volume there."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from camlime.overview.words import clean
-from camlime.slices.answers import SliceAnswer
+from camlime.slices.answers import UNCONFIRMED, SliceAnswer
 from camlime.slices.loading import SavedSlices
 
 WIDTH, HEIGHT = 900.0, 220.0
@@ -36,6 +36,7 @@ class SlicesChart:
         lines: the classes.
         left_out: how many classes have none.
         flagged: left edge and width of each slice without an answer.
+        unconfirmed: the same of slices whose answer holds only if what the bundle presumes is there.
         explained: where the explained slices are.
         ticks: slice number and place of the labelled ones.
         described: in words, for those who do not see it.
@@ -44,6 +45,7 @@ class SlicesChart:
     lines: tuple[ClassLine, ...]
     left_out: int
     flagged: tuple[tuple[float, float], ...]
+    unconfirmed: tuple[tuple[float, float], ...]
     explained: tuple[float, ...]
     ticks: tuple[tuple[int, float], ...]
     described: str
@@ -59,20 +61,27 @@ def chart_of(found: SavedSlices) -> SlicesChart:
         return round(LEFT + (n - low) * step, 2)
 
     def highest(name: str) -> float:
-        return max((answer.probabilities[name] for answer in found.answers if answer.flag is None), default=0.0)
+        return max((answer.probabilities[name] for answer in found.answers if answer.speaks), default=0.0)
 
     shown = sorted(sorted(found.class_names, key=highest, reverse=True)[:MOST_LINES], key=found.class_names.index)
-    flagged = [answer.index for answer in found.answers if answer.flag is not None]
+    flagged = [answer.index for answer in found.answers if not answer.speaks]
+    unconfirmed = [answer.index for answer in found.answers if answer.flag == UNCONFIRMED]
     every = max(1, int(np.ceil(len(numbers) / 24)))
     return SlicesChart(
         lines=tuple(_line(i, name, found.answers, across) for i, name in enumerate(shown)),
         left_out=len(found.class_names) - len(shown),
         flagged=tuple((across(n - 0.5), round(step, 2)) for n in flagged),
+        unconfirmed=tuple((across(n - 0.5), round(step, 2)) for n in unconfirmed),
         explained=tuple(across(n) for n in found.explanations),
         ticks=tuple((n, across(n)) for n in numbers[::every]),
         described=f"Probability of each class in slices {numbers[0]} to {numbers[-1]}; "
-        f"{len(flagged)} are flagged and have none. The table below has the numbers.",
+        f"{len(flagged)} are flagged and have none. {_presuming(found, len(unconfirmed))}"
+        "The table below has the numbers.",
     )
+
+
+def _presuming(found: SavedSlices, many: int) -> str:
+    return f"{many} have no class unless {clean(str(found.presumes))} is there. " if many else ""
 
 
 def height_of(probability: float) -> float:
@@ -86,7 +95,7 @@ def _line(style: int, name: str, answers: Sequence[SliceAnswer], across: Callabl
     path: list[str] = []
     before = None
     for answer in answers:
-        if answer.flag is None:
+        if answer.speaks:
             dot = (across(answer.index), height_of(answer.probabilities[name]))
             if before is not None and answer.index != before + 1:
                 paths, path = [*paths, path], []

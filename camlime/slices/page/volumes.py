@@ -28,12 +28,20 @@ from camlime.report.volumes import (
 )
 from camlime.same_scan import check_scan_known
 from camlime.scan import Scan
+from camlime.slices.answers import UNCONFIRMED
 from camlime.slices.loading import SavedSlices
 
 ANSWERED = (
-    Level(1, "flagged", "Flagged, no answer", "Unlike the training data, or constant.", (220, 60, 60)),
+    Level(1, "flagged", "Flagged, no class", "Outside the training domain, or constant.", (220, 60, 60)),
     Level(2, "classified", "Classified", "Has an answer of its own.", (110, 120, 130)),
     Level(3, "explained", "Explained", "Has maps.", (250, 200, 70)),
+    Level(
+        4,
+        "unconfirmed",
+        "Unconfirmed, no class",
+        "Has a class only if it shows what the model presumes.",
+        (90, 150, 200),
+    ),
 )
 """States of slices, in the terms of the viewer's label maps."""
 
@@ -166,12 +174,12 @@ def _grouped(found: SavedSlices) -> Iterator[Drawn]:
 
 
 def _answered(found: SavedSlices) -> Drawn:
-    """Flagged, classified and explained slices, each in a colour of its own."""
+    """Flagged, classified, explained and unconfirmed slices, each in a colour of its own."""
     values = np.zeros(found.shape, dtype=np.uint8)
     for answer in found.answers:
-        state = 1 if answer.flag is not None else 2
+        state = 4 if answer.flag == UNCONFIRMED else 1 if answer.flag is not None else 2
         values[..., answer.index - found.first] = 3 if answer.index in found.explanations else state
-    help_ = "A flagged slice is unlike the training data, or constant: its answer means nothing."
+    help_ = "A flagged slice is outside the training domain, or constant: its answer means nothing."
     return Volume("answered", "Which slices were answered", "labels", "", levels=ANSWERED, help=help_), values
 
 

@@ -13,7 +13,7 @@ from camlime.report.niivue import Viewer, installed_viewer
 from camlime.report.picture import static_picture
 from camlime.report.writing import fill, save_page
 from camlime.scan import Scan
-from camlime.slices.answers import SliceAnswer
+from camlime.slices.answers import UNCONFIRMED, SliceAnswer
 from camlime.slices.loading import SavedSlices
 from camlime.slices.page.chart import chart_of, height_of
 from camlime.slices.page.volumes import slices_volumes
@@ -24,11 +24,15 @@ MOST_PICTURES = 6
 
 @dataclass(frozen=True)
 class SliceRow:
-    """One line of the table; ``share`` is the probability of its class, ``at`` the middle in the page's frame."""
+    """One line of the table; ``share`` is the probability of its class, ``at`` the middle in the page's frame.
+
+    ``condition`` says on what the class of an unconfirmed slice hangs.
+    """
 
     id: int
     index: int
     flag: str | None
+    condition: str
     name: str
     share: float
     percent: str
@@ -68,6 +72,7 @@ def render(found: SavedSlices, *, scan: Scan | None, identified: bool, viewer: V
     bundle = content.bundle_name(found.provenance)
     rows = [_row(answer, found, volumes.frame) for answer in found.answers]
     flagged = sum(row.flag is not None for row in rows)
+    unconfirmed = sum(bool(row.condition) for row in rows)
     own = [
         ("Plane", f"{found.plane}{', as acquired' if found.native else ', reformatted'}"),
         ("Network input", f"{found.shape[0]} × {found.shape[1]} pixels a slice"),
@@ -82,7 +87,9 @@ def render(found: SavedSlices, *, scan: Scan | None, identified: bool, viewer: V
         plane=clean(found.plane),
         rows=rows,
         flagged=flagged,
-        answered=len(rows) - flagged,
+        unconfirmed=unconfirmed,
+        condition=_condition(found),
+        answered=len(rows) - flagged - unconfirmed,
         scored=found.threshold is not None,
         threshold="" if found.threshold is None else f"{found.threshold:.1f}",
         beyond="" if found.quantile is None else f"{1 - found.quantile:.0%}",
@@ -98,13 +105,14 @@ def render(found: SavedSlices, *, scan: Scan | None, identified: bool, viewer: V
 
 def _row(answer: SliceAnswer, found: SavedSlices, frame: Any) -> SliceRow:
     at = frame @ [*answer.centre_ras, 1.0]
-    name = answer.class_name
+    name = answer.class_name or answer.class_if_present
     share = 0.0 if name is None else float(answer.probabilities[name])
     x, y, z = map(float, answer.centre_ras)
     return SliceRow(
         id=answer.index + 1,
         index=answer.index,
-        flag=None if answer.flag is None else clean(answer.flag),
+        flag=None if answer.speaks else clean(answer.no_class),
+        condition=_condition(found) if answer.flag == UNCONFIRMED else "",
         name="" if name is None else clean(name),
         share=share,
         percent="" if name is None else content.percent(share),
@@ -113,6 +121,10 @@ def _row(answer: SliceAnswer, found: SavedSlices, frame: Any) -> SliceRow:
         centre=(x, y, z),
         at=(float(at[0]), float(at[1]), float(at[2])),
     )
+
+
+def _condition(found: SavedSlices) -> str:
+    return "" if found.presumes is None else f"if {clean(found.presumes)} is there"
 
 
 def _explained(n: int, found: SavedSlices, *, pictured: bool) -> Mapping[str, Any]:
@@ -124,7 +136,8 @@ def _explained(n: int, found: SavedSlices, *, pictured: bool) -> Mapping[str, An
         "name": clean(explanation.explained_class),
         "predicted": clean(explanation.prediction.class_name),
         "percent": content.percent(share),
-        "flag": None if answer.flag is None else clean(answer.flag),
+        "flag": None if answer.speaks else clean(answer.no_class),
+        "condition": _condition(found) if answer.flag == UNCONFIRMED else "",
         "verdicts": content.verdicts(explanation),
         "agreement": content.agreement(explanation),
         "uncertainty": content.uncertainty(explanation),

@@ -40,11 +40,5 @@ def settings_of(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def told_prediction(prediction: Any) -> dict[str, Any]:
     """A prediction as events tell it."""
-    told: dict[str, Any] = plain(
-        {
-            "class": prediction.class_name,
-            "probabilities": prediction.probabilities,
-            "logits": prediction.logits,
-        }
-    )
+    told: dict[str, Any] = plain(prediction.as_dict())
     return told

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.errors import RequestError
+from camlime.explanation import Prediction
 from camlime.methods.case import Progress
-from camlime.pipeline import Listeners, explain, predict
+from camlime.pipeline import Listeners, ask, explain
 from camlime.record import plain
 from camlime.region_source import labels_on_scan
 from camlime.regions import Regions
@@ -35,8 +36,13 @@ def answer_classify(task: Task, warm: Warm) -> Answer:
     if is_range(task.request):
         return classify_range(task, warm)
     ready = warm.ready(task)
-    prediction = predict(ready.prepared.classifier, ready.prepared.input)
+    prediction = _asked(ready)
     return Answer({"prediction": told_prediction(prediction), "assumptions": list(ready.bundle.assumptions)})
+
+
+def _asked(ready: Ready) -> Prediction:
+    assert ready.scan is not None
+    return ask(ready.scan, ready.bundle, ready.prepared.classifier, ready.prepared.input).prediction
 
 
 def answer_explain(task: Task, warm: Warm) -> Answer:
@@ -49,7 +55,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     ready = warm.ready(task, amp=settings.get("amp", False), batch_size=settings.get("batch_size"))
     assert ready.scan is not None
     schedule = Schedule(plan(ready.bundle, settings, own_regions="regions" in request), ready.speed)
-    prediction = predict(ready.prepared.classifier, ready.prepared.input)
+    prediction = _asked(ready)
     explained = request.get("class_name", prediction.class_name)
     ready.prepared.classifier.class_index(explained)
     grid = ready.prepared.input

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -13,34 +14,60 @@ from camlime.scan.quiet import quiet
 _DESCRIPTIONS = ("0008|103e", "0018|1030")  # SeriesDescription, ProtocolName
 _MODALITY = "0008|0060"
 _CONTRAST = "0018|0010"  # ContrastBolusAgent
+_DENY_CONTRAST = {"pre"}
 _CONTRAST_WORDS = ("post", "contrast", "gad", "gd", "+c", "c+", "ce-", "-ce", "_ce", "enhanc", "t1c", "t1ce")
 
 
-def sequence_doubts(scan: Scan, expected: SequenceSettings) -> tuple[str, ...]:
-    """Say why the scan may be of another kind than the training data; empty where nothing speaks against it.
+@dataclass(frozen=True)
+class SequenceDoubts:
+    """Why a scan may be of another kind than the training data.
 
-    DICOM series are known by their modality, description and contrast agent; any other file by its name alone. Neither
-    is proof: names are typed by people, so a doubt is a warning and never a refusal.
+    Args:
+        warnings: in sentences; empty where nothing speaks against it.
+        contradiction: what its header says outright: another modality, or a word that names another sequence. ``None``
+            where it does not. File names, which anybody types, and what is left unsaid never contradict.
+    """
+
+    warnings: tuple[str, ...] = ()
+    contradiction: str | None = None
+
+
+def sequence_doubts(scan: Scan, expected: SequenceSettings) -> SequenceDoubts:
+    """Compare a scan with the training data.
+
+    DICOM series are known by their modality, description and contrast agent; any other file by its name alone.
 
     Args:
         scan: as read.
         expected: what the bundle was trained on.
+
+    Example:
+        >>> sequence_doubts(Scan.read("flair/"), bundle.explain_settings.sequence).contradiction  # doctest: +SKIP
+        "'FLAIRreg' speaks of flair"
     """
     tags = _tags(scan)
     described = " ".join(tags.get(tag, "") for tag in _DESCRIPTIONS).strip() if tags else scan.source.name
-    text, doubts = described.lower(), []
-    shown = f"'{described}'"
+    text, shown = described.lower(), f"'{described}'"
+    named: list[str] = []
+    unsaid: list[str] = []
     if expected.modality and tags.get(_MODALITY, expected.modality) != expected.modality:
-        doubts.append(f"the modality is {tags[_MODALITY]}, not {expected.modality}")
+        named.append(f"the modality is {tags[_MODALITY]}, not {expected.modality}")
+    post = any(word in text for word in _CONTRAST_WORDS)
     found = [word for word in expected.unwanted if word.lower() in text]
     if found:
-        doubts.append(f"{shown} speaks of {', '.join(found)}")
+        # "T1 PRESAT POST GD" is no series before contrast.
+        outright = not (post and _DENY_CONTRAST.issuperset(word.lower() for word in found))
+        (named if outright else unsaid).append(f"{shown} speaks of {', '.join(found)}")
     elif tags and expected.wanted and not any(word.lower() in text for word in expected.wanted):
-        doubts.append(f"{shown} does not speak of {' or '.join(expected.wanted)}")
-    given = tags.get(_CONTRAST, "").strip() or any(word in text for word in _CONTRAST_WORDS)
-    if tags and expected.contrast and not given:
-        doubts.append("no contrast agent is named")
-    return tuple(f"this may not be {expected.name}, which the bundle was trained on: {doubt}" for doubt in doubts)
+        unsaid.append(f"{shown} does not speak of {' or '.join(expected.wanted)}")
+    if tags and expected.contrast and not (post or tags.get(_CONTRAST, "").strip()):
+        unsaid.append("no contrast agent is named")
+    return SequenceDoubts(
+        tuple(
+            f"this may not be {expected.name}, which the bundle was trained on: {doubt}" for doubt in (*named, *unsaid)
+        ),
+        " and ".join(named) if tags and named else None,
+    )
 
 
 def _tags(scan: Scan) -> dict[str, str]:
