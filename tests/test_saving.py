@@ -90,6 +90,8 @@ def test_the_json_holds_what_is_promised(tmp_path: Path) -> None:
         "class": "malignant",
         "probabilities": {"benign": 0.1, "malignant": 0.9},
         "logits": {"benign": -1.0, "malignant": 1.2},
+        "presumes": None,
+        "outside_because": None,
     }
     assert record["attributions"]["fused"]["std_file"] == "fused_std.nii.gz"
     assert record["attributions"]["gradcam++"]["file"] == "gradcampp.nii.gz"

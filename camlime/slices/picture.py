@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from camlime.explanation import leading
 from camlime.overview.colours import INK, MUTED, RED, evidence_scale, grey_window
@@ -63,6 +64,7 @@ def draw_curves(axes: Axes, answers: SliceAnswers, explained: tuple[int, ...] = 
     axes.set(ylim=(-0.03, 1.03), xlim=(index[0] - 0.6, index[-1] + 0.6))
     axes.set_xlabel(f"{answers.stack.plane} slice (dotted: explained)", fontsize=8)
     axes.set_ylabel("probability", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=7, colors=MUTED)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 

@@ -209,6 +209,26 @@ def test_segments_say_what_they_are(exported: Any) -> None:
     assert dataset.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99CAMLIME"
 
 
+@pytest.mark.parametrize(("outside", "presumes"), [("unlike the training data", "a nodule"), (None, "a nodule")])
+def test_the_report_has_no_class_outside_the_training_domain(
+    exported: Any, tmp_path: Path, outside: str | None, presumes: str
+) -> None:
+    explanation, source, _ = exported("oblique")
+    prediction = dataclasses.replace(explanation.prediction, outside_because=outside, presumes=presumes)
+    told = dataclasses.replace(explanation, prediction=prediction)
+    files = {file.stem: file for file in export_dicom(told, source, tmp_path / "out")}
+    [group] = hd.sr.srread(files["report"]).content.get_image_measurement_groups()
+    said = {q.name.meaning for q in group.get_qualitative_evaluations()}
+    assert ("Predicted class" in said) is (outside is None)
+    assert len(group.get_measurements()) == (2 if outside is None else 0)
+    comments = [i.value for i in group[0].ContentSequence if i.ValueType == "TEXT" and i.name.meaning == "Comment"]
+    assert comments[1] == (
+        "Presumes that the image shows a nodule."
+        if outside is None
+        else "Outside the training domain (unlike the training data): no class."
+    )
+
+
 def test_the_report_holds_prediction_levels_and_regions(exported: Any) -> None:
     explanation, _, out = exported("oblique")
     report = hd.sr.srread(out / "report.dcm").content

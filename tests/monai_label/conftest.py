@@ -115,7 +115,12 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "spot": write_blob_bundle(
             root / "spot", SHAPE, steps=[pad], explain={"field_of_view_mm": [16.0, 14.0, 12.0]}
         ),
-        "disc": write_blob_bundle(root / "disc", (20, 16), steps=[scale, {**pad, "spatial_size": [20, 16]}]),
+        "disc": write_blob_bundle(
+            root / "disc",
+            (20, 16),
+            steps=[scale, {**pad, "spatial_size": [20, 16]}],
+            explain={"presumes": "a ball"},
+        ),
     }  # fmt: skip
 
 

@@ -54,11 +54,20 @@ def test_doubt_grows_with_what_is_wrong(explanation, better, worse):
 
 
 def test_an_answer_on_an_image_unlike_the_training_data_is_not_certain(explanation):
-    within, beyond = (doubt_of(replace(explanation, likeness=Likeness(score, 4.0, 0.95))) for score in (3.0, 5.0))
+    outside = replace(explanation.prediction, outside_because="unlike the training data")
+    within = doubt_of(replace(explanation, likeness=Likeness(3.0, 4.0, 0.95)))
+    beyond = doubt_of(replace(explanation, likeness=Likeness(5.0, 4.0, 0.95), prediction=outside))
     assert within == doubt_of(explanation)
     assert beyond.uncertainty == 1.0
     assert beyond.value > within.value
     assert beyond.reasons[0].startswith("The image is unlike the training data (score 5.0")
+
+
+def test_nor_is_an_answer_on_another_sequence(explanation):
+    other = replace(explanation.prediction, outside_because="'FLAIR' speaks of flair")
+    doubt = doubt_of(replace(explanation, prediction=other))
+    assert doubt.uncertainty == 1.0
+    assert doubt.reasons[0] == "Outside the training domain ('FLAIR' speaks of flair): no class."
 
 
 def test_what_was_not_measured_is_unknown_and_said(explanation):

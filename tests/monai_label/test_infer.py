@@ -236,6 +236,8 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     assert answer["slice"] | {"flagged": 0} == {
         "index": k, "plane": "axial", "of": volume.shape[2], "flag": None, "flagged": 0, "asked": 1,
     }  # fmt: skip
+    assert answer["prediction"]["class"] in answer["prediction"]["probabilities"]
+    assert answer["prediction"]["presumes"] == "a ball"
     result = nib.load(file)
     assert result.shape == volume.shape
     np.testing.assert_allclose(result.affine, volume.affine, atol=1e-4)
@@ -243,3 +245,6 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     assert filled == [k]
     _, strongest = client.infer("disc_gradcam", "ball_c", {})
     assert strongest["slice"]["of"] == volume.shape[2]
+    # Nobody pointed at it, so nobody said that it shows what the bundle presumes.
+    assert strongest["slice"]["flag"] == "unconfirmed"
+    assert strongest["prediction"]["class"] is None

@@ -141,6 +141,7 @@ def slices_of(result: Any) -> dict[str, Any]:
             "index": index,
             "centre_ras_mm": [1.0, 2.0, float(index)],
             "class": None if probability is None else "malignant",
+            "class_if_present": None,
             "probabilities": None if probability is None else {"malignant": probability, "benign": 1 - probability},
             "flag": "out of domain" if probability is None else None,
             "explanation": None if supported is None else told,

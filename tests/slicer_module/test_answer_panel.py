@@ -74,6 +74,47 @@ def test_the_explained_class_is_bold_and_no_bar_says_all_or_nothing_for_what_is_
     assert [table.cellWidget(row, 1).format for row in range(2)] == ["> 99.9 %", "< 0.1 %"]
 
 
+def test_what_a_class_presumes_stands_above_the_classes(shown):
+    told = {"class": "benign", "probabilities": {"benign": 0.7, "malignant": 0.3}, "presumes": "a nodule"}
+    shown.panel.predict({**told, "outside_because": None}, "benign")
+    table = shown.ui.predictionTable
+    assert table.horizontalHeaderItem(0).text() == "Class, if the image shows a nodule"
+    shown.panel.predict({**told, "presumes": None, "outside_because": None}, "benign")
+    assert table.horizontalHeaderItem(0).text() == "Class"
+
+
+def test_an_image_outside_the_training_domain_has_no_class(shown):
+    told = {"class": None, "probabilities": {"benign": 0.01, "malignant": 0.99}, "presumes": None}
+    shown.panel.predict({**told, "outside_because": "unlike the training data"}, "malignant")
+    table = shown.ui.predictionTable
+    assert table.rowCount == 1
+    assert table.item(0, 0).text() == "outside the training domain: no class"
+
+
+@pytest.mark.parametrize(
+    ("flag", "would_be", "name", "probability"),
+    [
+        (None, None, "malignant", "70.0 %"),
+        ("unconfirmed", "malignant", "malignant, if confirmed", "70.0 %"),
+        ("out of domain", None, "outside the training domain: no class", ""),
+        ("other sequence", None, "another sequence than the training data: no class", ""),
+        ("constant", None, "empty", ""),
+    ],
+)
+def test_each_slice_is_worded_by_its_state(shown, flag, would_be, name, probability):
+    answer = {
+        "index": 4,
+        "class": None if flag else "malignant",
+        "class_if_present": would_be,
+        "probabilities": {"benign": 0.3, "malignant": 0.7} if flag in (None, "unconfirmed") else None,
+        "flag": flag,
+        "centre_ras_mm": [0.0, 0.0, 4.0],
+    }
+    shown.panel.hear({"prediction": None, "slices": {"answers": [answer]}})
+    table = shown.ui.predictionTable
+    assert [table.item(0, column).text() for column in range(3)] == ["4", name, probability]
+
+
 def test_what_was_cancelled_says_so(shown):
     shown.panel.show(explanation(None, complete=False))
     assert "cancelled" in shown.ui.warningsLabel.text

@@ -54,7 +54,9 @@ def marked(found):
     """As found, with two neighbours flagged, whatever the bundle said of them."""
     free = [answer.index for answer in found.answers if answer.index not in found.explanations][3:5]
     answers = tuple(
-        dataclasses.replace(answer, flag="out of domain", probabilities={}) if answer.index in free else answer
+        dataclasses.replace(answer, flag="out of domain", reason="outside (unlike)", probabilities={})
+        if answer.index in free
+        else answer
         for answer in found.answers
     )
     return free, dataclasses.replace(found, answers=answers)
@@ -178,11 +180,11 @@ def test_in_a_browser_a_slice_is_found_and_flags_are_marked(open_file, marked, s
     centre = next(answer.centre_ras for answer in flagged.answers if answer.index == n)
     assert page.position() == pytest.approx(list(centre), abs=0.06)
     assert page.page.locator("tr.here").inner_text().startswith(f"Slice {n}")
-    assert page.page.locator(f"tr:has([data-id='{free[0] + 1}'])").inner_text().count("out of domain: no answer") == 1
+    assert page.page.locator(f"tr:has([data-id='{free[0] + 1}'])").inner_text().count("outside (unlike): no class") == 1
     page.page.select_option("#map", "answered")
-    page.page.locator("#legend", has_text="Flagged, no answer").wait_for()  # the volume is read first
+    page.page.locator("#legend", has_text="Flagged, no class").wait_for()  # the volume is read first
     page.page.click(f"#regions .goto[data-id='{free[0] + 1}']")
-    assert page.text("#value") == "Flagged, no answer"
+    assert page.text("#value") == "Flagged, no class"
     for scheme in ("light", "dark"):
         axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
         page.page.emulate_media(color_scheme=scheme)

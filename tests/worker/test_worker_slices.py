@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ def test_one_slice_is_a_case_of_its_own_held_as_the_bundle_wants_it(talk, flat_b
     values = loaded(result["maps"]["lime"]["values"])
     np.testing.assert_allclose(values, expected.attributions["lime"].values, atol=1e-5)
     np.testing.assert_array_equal(result["affine_ras"], expected.input.affine)
-    assert result["prediction"]["class"] == expected.prediction.class_name
+    assert result["prediction"]["class"] == expected.prediction.as_dict()["class"]
     assert np.linalg.norm(np.array(result["strongest_point_ras_mm"]) - POINT) < 12
     probabilities = talk.ask("classify", **asked)["prediction"]["probabilities"]
     assert probabilities == pytest.approx(result["prediction"]["probabilities"])
@@ -135,6 +137,37 @@ def test_a_range_is_classified_without_maps(talk, flat_bundle, lesion):
     expected = classify_slices(scan, Bundle.load(flat_bundle), plane="axial", slices=range(3, 10), device="cpu")
     assert [a["class"] for a in answer["slices"]["answers"]] == [a.class_name for a in expected.answers]
     assert [a["flag"] for a in answer["slices"]["answers"]] == [a.flag for a in expected.answers]
+
+
+def test_what_a_view_shows_is_seen_and_a_range_is_not(talk, flat_bundle, lesion, tmp_path):
+    path = tmp_path / "presuming"
+    shutil.copytree(flat_bundle, path)
+    file = path / "configs" / "explain.json"
+    record = json.loads(file.read_text())
+    record["explain"]["presumes"] = "a lesion"
+    file.write_text(json.dumps(record))
+    asked = {"scan": lesion, "bundle": path, "device": "cpu"}
+    within = classify_slices(scan_of(lesion), Bundle.load(flat_bundle), plane="axial", device="cpu").in_domain
+    n = within[len(within) // 2].index
+    one = talk.ask("classify", **asked, slices={"plane": "axial", "first": n})["prediction"]
+    assert one["class"] in ("dark", "bright")
+    assert (one["presumes"], one["outside_because"]) == ("a lesion", None)
+    several = talk.ask("classify", **asked, slices={"plane": "axial", "first": n, "last": n + 1})["slices"]["answers"]
+    assert several[0]["class"] is None
+    assert several[0]["flag"] == "unconfirmed"
+    assert several[0]["class_if_present"] == one["class"]
+
+
+def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bundle, tmp_path):
+    noise = np.random.default_rng(0).random((1, 60, 60, 4)).astype(np.float32)
+    np.save(tmp_path / "noise.npy", noise)
+    scan = {"array": str(tmp_path / "noise.npy"), "affine_ras": np.diag([1.5, 1.5, 3.0, 1.0]).tolist(), "name": "noise"}
+    asked = {"scan": scan, "bundle": flat_bundle, "device": "cpu", "slices": {"plane": "axial", "first": 1}}
+    prediction = talk.ask("classify", **asked)["prediction"]
+    assert prediction["class"] is None
+    assert prediction["outside_because"] == "unlike the training data"
+    result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
+    assert result["prediction"]["class"] is None
 
 
 def test_a_label_map_of_the_volume_gives_each_slice_its_regions(talk, flat_bundle, lesion, tmp_path):
