@@ -245,6 +245,8 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     assert filled == [k]
     _, strongest = client.infer("disc_gradcam", "ball_c", {})
     assert strongest["slice"]["of"] == volume.shape[2]
+    assert (strongest["slice"]["flag"] is None) == (strongest["point_ras_mm"] is not None)  # the last one is kept
+    _, unseen = client.infer("disc_gradcam", "ball_b", {})
     # Nobody pointed at it, so nobody said that it shows what the bundle presumes.
-    assert strongest["slice"]["flag"] == "unconfirmed"
-    assert strongest["prediction"]["class"] is None
+    assert unseen["slice"]["flag"] == "unconfirmed"
+    assert unseen["prediction"]["class"] is None

@@ -48,10 +48,12 @@ def study(bundle_root: str | Path, test, validation, series_dir: str | Path, doc
         scan = Scan.read(folder)
         for plane in ("axial", "coronal", "sagittal"):
             found = classify_slices(scan, bundle, plane=plane, classifier=classifier)
+            # By the score alone, whatever the header says: it is the score that is studied.
+            within = [a.index for a in found.answers if a.score is not None and a.score <= domain.threshold]
             series[f"{folder.name}, {plane}"] = {
                 "slices": len(found.answers),
-                "flagged": sum(answer.flag is not None for answer in found.answers),
-                "not_flagged": [answer.index for answer in found.in_domain],
+                "flagged": len(found.answers) - len(within),
+                "not_flagged": within,
                 "scores": [round(answer.score, 1) if answer.score is not None else None for answer in found.answers],
                 "warnings": list(found.warnings),
             }
