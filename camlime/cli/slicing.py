@@ -185,6 +185,8 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
         condition = "" if answer.class_name else f"no class unless {clean(answers.presumes)} is there: "
         style = "bold" if answer.class_name else ""
         printer.line((place, ""), (condition, "yellow"), (said, style), (score, "dim"), (note, "dark_orange"))
+    if answers.presumes is not None and any(answer.class_name for answer in answers.answers):
+        printer.line((f"  a class presumes that the slice shows {clean(answers.presumes)}", "dim"))
     if answers.unconfirmed:
         printer.line((f"  name the slices in which you see {clean(answers.presumes)} with --seen A:B", "dim"))
     for warning in answers.warnings:

@@ -163,7 +163,7 @@ def classify_slices(
         plane: ``axial``, ``coronal``, ``sagittal`` or ``native``; see :func:`camlime.slices.cut`.
         slices: which, by index; all if ``None``.
         seen: slices in which a person sees what the bundle presumes, such as a tumour. Others have no class, if the
-            bundle presumes anything.
+            bundle presumes anything; a single image, which somebody chose, has been seen.
         device: for the network, if ``classifier`` is not given.
         classifier: the bundle's model, if it is there already.
 
@@ -183,7 +183,7 @@ def classify_slices(
     settings = bundle.explain_settings
     stack = cut(scan, plane, settings.slices or AS_DISPLAYED)
     chosen = _checked(stack, slices)
-    confirmed = None if seen is None or settings.presumes is None else _checked(stack, seen)
+    confirmed = None if settings.presumes is None else _confirmed(stack, seen)
     domain = Domain.of(bundle)
     doubts = SequenceDoubts() if settings.sequence is None else sequence_doubts(scan, settings.sequence)
     judge = _Judge(domain, doubts.contradiction, settings.presumes, confirmed or ())
@@ -230,6 +230,12 @@ class _Judge:
         if self.presumes is not None and n not in self.seen:
             return UNCONFIRMED, f"nobody said that it shows {self.presumes}"
         return None, ""
+
+
+def _confirmed(stack: SliceStack, seen: Sequence[int] | None) -> tuple[int, ...] | None:
+    if seen is None:
+        return (0,) if len(stack) == 1 else None
+    return _checked(stack, seen)
 
 
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:

@@ -66,7 +66,9 @@ def draw_curves(axes: Axes, answers: SliceAnswers, explained: tuple[int, ...] = 
     axes.set_ylabel("probability", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=7, colors=MUTED)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    legend = axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are a stranger's
 
 
 def _shade(axes: Axes, slices: Sequence[int], colour: str, label: str) -> None:

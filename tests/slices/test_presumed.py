@@ -130,6 +130,18 @@ def test_files_say_what_has_a_class_and_what_would_have_one(explained):
     ]
 
 
+def test_a_strangers_words_are_only_text(bundle_path, scan, tmp_path):
+    words = r"$\frac{$ <b onclick=x>_[bold]a"
+    with pytest.raises(BundleError, match="presumes"):
+        Bundle.load(with_settings(bundle_path, tmp_path / "refused", presumes=words + "\u202e"))
+    bundle = Bundle.load(with_settings(bundle_path, tmp_path, presumes=words))
+    result = explain_slices(scan, bundle, methods=["gradcam"], evidence_budget=0, device="cpu", count=1)
+    result.save(tmp_path / "out")
+    page = write_slices_report(load_slices(tmp_path / "out"), tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<b onclick" not in page
+    assert "&lt;b onclick=x&gt;_[bold]a is there" in page
+
+
 def test_a_file_that_lacks_what_is_promised_is_said_to_be_damaged(explained, tmp_path):
     shutil.copytree(explained, tmp_path / "out")
     file = tmp_path / "out" / "explanation.json"
@@ -207,6 +219,21 @@ def test_a_presumption_is_one_short_line(value):
 def pictures(scan):
     stack = cut(scan)
     return {"outside": stack.slice(6), "inside": stack.slice(12)}
+
+
+def test_a_picture_on_the_command_line_was_chosen_by_somebody(presuming_path, tmp_path):
+    from PIL import Image
+
+    file = tmp_path / "picture.png"
+    image = cut(lesion_volume(DIRECTIONS["LPS"], POINT)).image[0, :, :, 14].numpy()
+    Image.fromarray((255 * np.clip(image.T, 0, 1)).astype(np.uint8)).save(file)
+    record = json.loads(run("classify", file, "--bundle", presuming_path, "--json").stdout)
+    (row,) = record["slices"]
+    assert row["flag"] in (None, "out of domain")
+    assert row["class_if_present"] is None
+    printed = run("classify", file, "--bundle", presuming_path).stdout
+    assert "no class unless" not in printed
+    assert ("a class presumes that the slice shows a lesion" in printed) == (row["class"] is not None)
 
 
 @pytest.mark.parametrize("kind", ["outside", "inside"])
