@@ -60,7 +60,11 @@ def ras(explanation: camlime.Explanation, index: np.ndarray) -> np.ndarray:
 def peak_and_centroid(explanation: camlime.Explanation, method: str) -> tuple[np.ndarray, np.ndarray]:
     values = explanation.attributions[method].values.astype(float)
     top = values >= values.max() - 1e-6 * np.ptp(values)
-    strong = np.where(values >= 0.5 * values.max(), values, 0.0)
+    least = 0.5 * values.max()
+    if method == "rank":  # ranks only order: as many of the strongest voxels as the mean of the same parents has
+        mean = explanation.attributions["mean"].values
+        least = np.sort(values, axis=None)[-int((mean >= 0.5 * mean.max()).sum())]
+    strong = np.where(values >= least, values, 0.0)
     peak = np.argwhere(top).mean(axis=0)
     centroid = (np.indices(values.shape) * strong).reshape(values.ndim, -1).sum(axis=1) / strong.sum()
     return ras(explanation, peak), ras(explanation, centroid)

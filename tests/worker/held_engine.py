@@ -53,7 +53,7 @@ def say_and_hold(self: task.Task, stage: str, *args: Any, **more: Any) -> None:
 PROGRESS = task.Task.progress
 task.Task.progress = say_and_hold  # type: ignore[method-assign]
 Cam.explain = held(Cam.explain, "gradcam")  # type: ignore[method-assign]
-answers.predict = held(answers.predict, "answering")
+answers.ask = held(answers.ask, "answering")
 answers.what_if = held(answers.what_if, "answering")
 
 if __name__ == "__main__":
