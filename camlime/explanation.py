@@ -36,6 +36,8 @@ class Prediction:
         presumes: what the answer presumes that the image shows, such as "a tumour"; ``None`` for nothing.
         outside_because: in what the image is outside the training domain, in words; all of the above then means
             nothing, and the image has no class. ``None`` where nothing says so.
+        unconfirmed: nobody said that the image shows what is presumed: it has no class, and the probabilities are those
+            of the classes if it does.
     """
 
     class_name: str
@@ -43,6 +45,12 @@ class Prediction:
     logits: Mapping[str, float]
     presumes: str | None = None
     outside_because: str | None = None
+    unconfirmed: bool = False
+
+    @property
+    def has_class(self) -> bool:
+        """Whether the most probable class is the image's class."""
+        return self.outside_because is None and not self.unconfirmed
 
     @property
     def no_class(self) -> str:
@@ -52,13 +60,14 @@ class Prediction:
         return f"outside the training domain ({self.outside_because}): no class"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable; an image outside the training domain has no class."""
+        """JSON-serialisable; ``class`` is ``None`` where there is none."""
         return {
-            "class": None if self.outside_because is not None else self.class_name,
+            "class": self.class_name if self.has_class else None,
             "probabilities": dict(self.probabilities),
             "logits": dict(self.logits),
             "presumes": self.presumes,
             "outside_because": self.outside_because,
+            "unconfirmed": self.unconfirmed,
         }
 
     @staticmethod
@@ -71,6 +80,7 @@ class Prediction:
             record["logits"],
             record["presumes"],
             record["outside_because"],
+            record["unconfirmed"],
         )
 
 

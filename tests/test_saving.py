@@ -92,6 +92,7 @@ def test_the_json_holds_what_is_promised(tmp_path: Path) -> None:
         "logits": {"benign": -1.0, "malignant": 1.2},
         "presumes": None,
         "outside_because": None,
+        "unconfirmed": False,
     }
     assert record["attributions"]["fused"]["std_file"] == "fused_std.nii.gz"
     assert record["attributions"]["gradcam++"]["file"] == "gradcampp.nii.gz"

@@ -57,7 +57,9 @@ class Printer:
         if prediction.no_class:
             self.line(("  ", ""), (clean(prediction.no_class), "yellow"))
             return
-        if prediction.presumes is not None:
+        if prediction.unconfirmed:
+            self.line((f"  no class unless the image shows {clean(prediction.presumes)}, in which case:", "yellow"))
+        elif prediction.presumes is not None:
             self.line((f"  presuming that the image shows {clean(prediction.presumes)}:", "dim"))
         names = sorted(prediction.probabilities, key=lambda name: -prediction.probabilities[name])
         width = min(max(len(clean(name)) for name in names), LONGEST_NAME)

@@ -169,8 +169,12 @@ def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Bl
         marks.append(_Mark(start, height + 0.08, said_of_rest, size=SMALL, colour=MUTED))
         height += 0.18
     if prediction.presumes is not None:
-        said_of_it = types.fit(f"presuming that the image shows {clean(prediction.presumes)}", width, SMALL)
-        marks.append(_Mark(0, height + 0.06, said_of_it, size=SMALL, colour=MUTED))
+        condition = f"the image shows {clean(prediction.presumes)}"
+        said_of_it = (
+            f"no class: nobody said that {condition}" if prediction.unconfirmed else f"presuming that {condition}"
+        )
+        colour = RED if prediction.unconfirmed else MUTED
+        marks.append(_Mark(0, height + 0.06, types.fit(said_of_it, width, SMALL), size=SMALL, colour=colour))
         height += 0.16
     return Block(height + _GAP, tuple(marks))
 

@@ -91,6 +91,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         explained=explained,
         no_class=f"{no_class[:1].upper()}{no_class[1:]}",
         presumes=clean(explanation.prediction.presumes or ""),
+        unconfirmed=explanation.prediction.unconfirmed,
         predicted=clean(explanation.prediction.class_name),
         probability=content.percent(
             explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,8 @@ def explain_slices(
         own = {**settings, "regions": regions}
         result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, **own)
         complete = result.complete
+        if answers[n].flag == UNCONFIRMED:
+            result = replace(result, prediction=replace(result.prediction, unconfirmed=True))
         if result.attributions:
             done[n] = result
     return SliceExplanations(

@@ -209,24 +209,28 @@ def test_segments_say_what_they_are(exported: Any) -> None:
     assert dataset.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99CAMLIME"
 
 
-@pytest.mark.parametrize(("outside", "presumes"), [("unlike the training data", "a nodule"), (None, "a nodule")])
-def test_the_report_has_no_class_outside_the_training_domain(
-    exported: Any, tmp_path: Path, outside: str | None, presumes: str
+@pytest.mark.parametrize(
+    ("outside", "unconfirmed", "comment"),
+    [
+        ("unlike the training data", False, "Outside the training domain (unlike the training data): no class."),
+        (None, True, "No class: nobody said that the image shows a nodule."),
+        (None, False, "Presumes that the image shows a nodule."),
+    ],
+)
+def test_the_report_has_no_class_where_there_is_none(
+    exported: Any, tmp_path: Path, outside: str | None, unconfirmed: bool, comment: str
 ) -> None:
     explanation, source, _ = exported("oblique")
-    prediction = dataclasses.replace(explanation.prediction, outside_because=outside, presumes=presumes)
+    prediction = dataclasses.replace(explanation.prediction, outside_because=outside, presumes="a nodule")
+    prediction = dataclasses.replace(prediction, unconfirmed=unconfirmed)
     told = dataclasses.replace(explanation, prediction=prediction)
     files = {file.stem: file for file in export_dicom(told, source, tmp_path / "out")}
     [group] = hd.sr.srread(files["report"]).content.get_image_measurement_groups()
     said = {q.name.meaning for q in group.get_qualitative_evaluations()}
-    assert ("Predicted class" in said) is (outside is None)
-    assert len(group.get_measurements()) == (2 if outside is None else 0)
+    assert ("Predicted class" in said) is prediction.has_class
+    assert len(group.get_measurements()) == (2 if prediction.has_class else 0)
     comments = [i.value for i in group[0].ContentSequence if i.ValueType == "TEXT" and i.name.meaning == "Comment"]
-    assert comments[1] == (
-        "Presumes that the image shows a nodule."
-        if outside is None
-        else "Outside the training domain (unlike the training data): no class."
-    )
+    assert comments[1] == comment
 
 
 def test_the_report_holds_prediction_levels_and_regions(exported: Any) -> None:

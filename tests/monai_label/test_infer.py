@@ -250,3 +250,4 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     # Nobody pointed at it, so nobody said that it shows what the bundle presumes.
     assert unseen["slice"]["flag"] == "unconfirmed"
     assert unseen["prediction"]["class"] is None
+    assert unseen["prediction"]["unconfirmed"] is True

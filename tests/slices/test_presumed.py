@@ -121,8 +121,12 @@ def test_files_say_what_has_a_class_and_what_would_have_one(explained):
     assert rows[6]["class"] is rows[6]["class_if_present"] is rows[6]["probabilities"] is None
     states = np.asarray(nib.load(explained / "slices.nii.gz").dataobj)[0, 0]
     assert [int(states[n]) for n in (5, 6, 12, 13, 20, 21)] == [0, 0, 1, 2, 2, 3]
-    for n in (13, 20):
-        assert json.loads((explained / f"slice_{n:03d}" / "explanation.json").read_text())["prediction"]["presumes"]
+    for n, confirmed in ((13, True), (20, False)):
+        own = json.loads((explained / f"slice_{n:03d}" / "explanation.json").read_text())["prediction"]
+        assert own["presumes"] == "a lesion"
+        assert own["unconfirmed"] is not confirmed
+        assert (own["class"] is not None) is confirmed
+        assert camlime.Explanation.load(explained / f"slice_{n:03d}").prediction.has_class is confirmed
     found = load_slices(explained)
     assert found.presumes == "a lesion"
     assert [(a.flag, a.reason, a.class_name, a.class_if_present) for a in found.answers] == [
@@ -140,6 +144,15 @@ def test_a_strangers_words_are_only_text(bundle_path, scan, tmp_path):
     page = write_slices_report(load_slices(tmp_path / "out"), tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b onclick" not in page
     assert "&lt;b onclick=x&gt;_[bold]a is there" in page
+
+
+def test_a_slice_of_its_own_says_that_nobody_confirmed_it(explained, tmp_path):
+    own = camlime.Explanation.load(explained / "slice_020")
+    printed = io.StringIO()
+    Printer(Console(file=printed, width=200)).explanation(own)
+    assert "no class unless the image shows a lesion, in which case:" in printed.getvalue()
+    page = write_report(own, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No class: nobody said that the image shows a lesion" in page
 
 
 def test_a_file_that_lacks_what_is_promised_is_said_to_be_damaged(explained, tmp_path):

@@ -93,8 +93,11 @@ class MeasurementReport:
         sr, prediction = self._hd.sr, self._explanation.prediction
         names = list(prediction.probabilities)
         classes = {name: private(f"class_{i}", name) for i, name in enumerate(names)}
-        outside = prediction.outside_because is not None  # such an image has no class, and no probabilities
-        said = [] if outside else [(private("predicted", "Predicted class"), classes[prediction.class_name])]
+        said = (
+            []
+            if not prediction.has_class
+            else [(private("predicted", "Predicted class"), classes[prediction.class_name])]
+        )
         if self._explanation.explained_class in classes:
             said.append((private("explained", "Explained class"), classes[self._explanation.explained_class]))
         for method, evidence in self._explanation.evidence.items():
@@ -117,7 +120,7 @@ class MeasurementReport:
                     value=_decimal(prediction.probabilities[name]),
                     unit=codes.UCUM.NoUnits,
                 )
-                for i, name in enumerate([] if outside else names)
+                for i, name in enumerate(names if prediction.has_class else [])
             ],
         )
         group[0].ContentSequence.extend(
@@ -138,13 +141,14 @@ class MeasurementReport:
             for sentence in evidence_in_words(evidence)
         ]
         prediction = explanation.prediction
-        unsaid = (
-            (f"{clean(prediction.no_class).capitalize()}.",)
-            if prediction.no_class
-            else (f"Presumes that the image shows {clean(prediction.presumes)}.",)
-            if prediction.presumes
-            else ()
-        )
+        shows = f"that the image shows {clean(prediction.presumes)}"
+        unsaid = []
+        if prediction.no_class:
+            unsaid.append(f"{clean(prediction.no_class).capitalize()}.")
+        elif prediction.unconfirmed:
+            unsaid.append(f"No class: nobody said {shows}.")
+        elif prediction.presumes:
+            unsaid.append(f"Presumes {shows}.")
         return ["For research, not for diagnosis.", *unsaid, *stopped, *map(clean, explanation.warnings), *judged]
 
     def _levels(self) -> list[Any]:
