@@ -76,7 +76,7 @@ def classes(explanation: Explanation) -> tuple[list[ClassRow], int]:
             clean(name),
             float(prediction.probabilities[name]),
             percent(prediction.probabilities[name]),
-            name == prediction.class_name,
+            prediction.has_class and name == prediction.class_name,
             name == explanation.explained_class,
         )
         for name in shown

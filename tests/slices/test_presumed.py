@@ -22,6 +22,7 @@ from camlime.cli.app import app
 from camlime.cli.console import Console, Printer
 from camlime.errors import BundleError, RequestError
 from camlime.report import write_report
+from camlime.report.content import classes
 from camlime.scan import Scan, save_volume
 from camlime.sequence import sequence_doubts
 from camlime.slices import classify_slices, cut, explain_slices
@@ -153,6 +154,9 @@ def test_a_slice_of_its_own_says_that_nobody_confirmed_it(explained, tmp_path):
     assert "no class unless the image shows a lesion, in which case:" in printed.getvalue()
     page = write_report(own, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No class: nobody said that the image shows a lesion" in page
+    confirmed = camlime.Explanation.load(explained / "slice_013")
+    assert not any(row.predicted for row in classes(own)[0])
+    assert any(row.predicted for row in classes(confirmed)[0])
 
 
 def test_a_file_that_lacks_what_is_promised_is_said_to_be_damaged(explained, tmp_path):
