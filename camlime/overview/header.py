@@ -159,7 +159,8 @@ def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Bl
         marks.append(_Mark(0, y, types.fit(name, room, BODY, bold=first), bold=first))
         marks.append(_Mark(start, y, colour="#edf0f3", bar=(length, 0.1, 0.0)))
         marks.append(_Mark(start, y, colour=colour, bar=(length * min(max(value, 0.0), 1.0), 0.1, 0.0)))
-        said = [*(["predicted"] if first and prediction.has_class else []), *(["explained"] if name == explanation.explained_class else [])]
+        predicted, explained = first and prediction.has_class, name == explanation.explained_class
+        said = [*(["predicted"] if predicted else []), *(["explained"] if explained else [])]
         marks.append(_Mark(start + length + 0.62, y, f"{value:.1%}", bold=first, right=True))
         marks.append(_Mark(start + length + 0.7, y, ", ".join(said), size=SMALL, colour=MUTED))
     height = _ROW * len(shown)
