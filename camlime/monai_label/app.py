@@ -150,7 +150,10 @@ class ExplainApp(MONAILabelApp):
         if not study.stored:
             return result
         try:
-            known: dict[str, Any] = {"point_ras_mm": answer["point_ras_mm"]}
+            chosen = answer["slice"]
+            # A slice that nobody pointed at is chosen anew: kept as a point, it would count as seen.
+            pointed = chosen is None or chosen["pointed"]
+            known: dict[str, Any] = {"point_ras_mm": answer["point_ras_mm"]} if pointed else {}
             probabilities = answer["prediction"]["probabilities"]
             if task.method == "fused" and answer["explained_class"] == max(probabilities, key=probabilities.get):
                 known |= {"doubt": answer["doubt"], "prediction": answer["prediction"]}

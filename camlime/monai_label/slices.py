@@ -25,6 +25,8 @@ class ChosenSlice:
         of: how many slices the scan has.
         flag: why it has no class; ``None`` where it has one. A slice that nobody pointed at is unconfirmed, if the
             bundle presumes anything.
+        reason: the flag in words; empty where there is none.
+        pointed: whether a point named it; else it was chosen by its evidence.
         flagged: how many slices that were asked about are flagged, and not only unconfirmed.
         asked: how many slices were asked about.
         middle_ras: RAS mm.
@@ -34,13 +36,16 @@ class ChosenSlice:
     plane: str
     of: int
     flag: str | None
+    reason: str
+    pointed: bool
     flagged: int
     asked: int
     middle_ras: tuple[float, float, float]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
-        return {key: getattr(self, key) for key in ("index", "plane", "of", "flag", "flagged", "asked")}
+        keys = ("index", "plane", "of", "flag", "reason", "pointed", "flagged", "asked")
+        return {key: getattr(self, key) for key in keys}
 
 
 def choose_slice(
@@ -83,6 +88,14 @@ def choose_slice(
     x, y, z = (float(value) for value in answers.stack.centre_ras(n))
     flagged = sum(not answer.speaks for answer in answers.answers)
     found = ChosenSlice(
-        n, answers.stack.plane, len(answers.stack), answers[n].flag, flagged, len(answers.answers), (x, y, z)
+        index=n,
+        plane=answers.stack.plane,
+        of=len(answers.stack),
+        flag=answers[n].flag,
+        reason=answers[n].reason,
+        pointed=point is not None,
+        flagged=flagged,
+        asked=len(answers.answers),
+        middle_ras=(x, y, z),
     )
     return found, answers.inputs[n], answers.stack.slice(n)

@@ -234,7 +234,8 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     file, answer = client.infer("disc_lime", "ball_c", {"point": list(middle), "result_dtype": "float32"})
     k = int(np.rint((np.linalg.inv(volume.affine) @ [*middle, 1.0])[2]))
     assert answer["slice"] | {"flagged": 0} == {
-        "index": k, "plane": "axial", "of": volume.shape[2], "flag": None, "flagged": 0, "asked": 1,
+        "index": k, "plane": "axial", "of": volume.shape[2], "flag": None, "reason": "", "pointed": True,
+        "flagged": 0, "asked": 1,
     }  # fmt: skip
     assert answer["prediction"]["class"] in answer["prediction"]["probabilities"]
     assert answer["prediction"]["presumes"] == "a ball"
@@ -245,9 +246,18 @@ def test_a_2d_bundle_explains_one_slice_of_a_volume(client, studies):
     assert filled == [k]
     _, strongest = client.infer("disc_gradcam", "ball_c", {})
     assert strongest["slice"]["of"] == volume.shape[2]
-    assert (strongest["slice"]["flag"] is None) == (strongest["point_ras_mm"] is not None)  # the last one is kept
-    _, unseen = client.infer("disc_gradcam", "ball_b", {})
-    # Nobody pointed at it, so nobody said that it shows what the bundle presumes.
-    assert unseen["slice"]["flag"] == "unconfirmed"
-    assert unseen["prediction"]["class"] is None
-    assert unseen["prediction"]["unconfirmed"] is True
+    assert strongest["slice"]["pointed"] and strongest["slice"]["flag"] is None  # the last point is kept
+
+
+def test_a_slice_that_the_server_chose_stays_unconfirmed(client):
+    """Nobody pointed at it, so nobody said that it shows what the bundle presumes: not at the second time either."""
+    for task in ("disc_fused", "disc_gradcam"):
+        _, unseen = client.infer(task, "ball_b", {})
+        assert unseen["slice"]["flag"] == "unconfirmed"
+        assert unseen["slice"]["reason"] == "nobody said that it shows a ball"
+        assert not unseen["slice"]["pointed"]
+        assert unseen["prediction"]["class"] is None
+        assert unseen["prediction"]["unconfirmed"] is True
+    _, seen = client.infer("disc_gradcam", "ball_b", {"point": unseen["point_ras_mm"]})
+    assert seen["slice"]["index"] == unseen["slice"]["index"]
+    assert seen["prediction"]["class"] is not None
