@@ -6,7 +6,7 @@ Another question than a map's: here the user says which voxels, such as a nodule
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Answer:
 @dataclass(frozen=True)
 class WhatIf:
     """The model's answers with and without a part of the image.
+
+    Where the image is outside the training domain, no answer has a class.
 
     Args:
         untouched: the answer to the image as it is.
@@ -138,7 +140,11 @@ def what_if(
     images, asked = _images(read_bundle, model_input, torch.from_numpy(part))
     logits = classifier.logits(images)
     odds = torch.stack([classifier.log_odds(logits.double(), i) for i in range(len(classifier.class_names))], dim=1)
-    predictions = [prediction_from(classifier, row) for row in logits]
+    found = ask(read_scan, read_bundle, classifier, model_input)
+    presumes, outside = found.prediction.presumes, found.prediction.outside_because
+    predictions = [
+        replace(prediction_from(classifier, row), presumes=presumes, outside_because=outside) for row in logits
+    ]
     log_odds = [dict(zip(classifier.class_names, row.tolist(), strict=True)) for row in odds]
     return WhatIf(
         untouched=predictions[0],
@@ -152,7 +158,7 @@ def what_if(
         name=name,
         bundle={"name": read_bundle.name, "version": read_bundle.version},
         assumptions=read_bundle.assumptions,
-        warnings=ask(read_scan, read_bundle, classifier, model_input).warnings,
+        warnings=found.warnings,
     )
 
 
@@ -232,9 +238,4 @@ def _kinds(bundle: Bundle) -> dict[str, NamedOptions]:
 
 
 def _answer(prediction: Prediction, log_odds: dict[str, float]) -> dict[str, Any]:
-    return {
-        "class": prediction.class_name,
-        "probabilities": dict(prediction.probabilities),
-        "logits": dict(prediction.logits),
-        "log_odds": log_odds,
-    }
+    return {**prediction.as_dict(), "log_odds": log_odds}

@@ -295,6 +295,27 @@ def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
     assert not any(text.get_parse_math() for text in page.figure.texts)
 
 
+@pytest.mark.parametrize(
+    ("fields", "badge", "said"),
+    [
+        ({"outside_because": "unlike the training data"}, "no class", "outside the training domain: unlike"),
+        ({"presumes": "a lesion", "unconfirmed": True}, None, "no class: nobody said that the image shows a lesion"),
+        ({"presumes": "a lesion"}, None, "presuming that the image shows a lesion"),
+        ({}, None, ""),
+    ],
+)
+def test_the_head_says_under_which_condition_there_is_a_class(
+    fields: dict[str, Any], badge: str | None, said: str
+) -> None:
+    made = an_explanation(warnings=())
+    prediction = dataclasses.replace(made.prediction, **fields)
+    texts = [t.get_text() for t in compose(dataclasses.replace(made, prediction=prediction)).figure.texts]
+    assert said in " ".join(texts)
+    assert ("no class" in texts) is (badge is not None)
+    assert ("predicted" in texts) is prediction.has_class
+    assert any(text.endswith("%") for text in texts) is (badge is None)
+
+
 def test_padding_does_not_look_like_anatomy() -> None:
     def hatched(explanation: Explanation) -> int:
         return sum(bool(patch.get_hatch()) for axes in compose(explanation).figure.axes for patch in axes.patches)

@@ -189,7 +189,9 @@ class Run:
     def _start_showing(self, event: Event) -> None:
         assert self._case is not None
         self.predicted.emit(event)
-        self._explanation = self._begin(self._case.volume, self._title(event["explained_class"]))
+        outside = (event["prediction"] or {}).get("outside_because")
+        title = self._title(None if outside else event["explained_class"])
+        self._explanation = self._begin(self._case.volume, title)
         self.shown.emit(self._explanation)
 
     def _title(self, explained_class: str | None) -> str:

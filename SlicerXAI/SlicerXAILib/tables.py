@@ -48,7 +48,9 @@ def _column(first: Any) -> Any:
 
 
 def prediction_rows(prediction: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Class and probability, the most probable first."""
+    """Class and probability, the most probable first; none of an image outside the training domain."""
+    if prediction.get("outside_because"):
+        return []
     return sorted(prediction["probabilities"].items(), key=lambda row: -row[1])
 
 

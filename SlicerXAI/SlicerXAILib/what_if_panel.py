@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from SlicerXAILib.controls import fill_selector, fill_table, keep_choice
 from SlicerXAILib.label_maps import segment_ids
 from SlicerXAILib.session import Event
-from SlicerXAILib.words import baseline_title, difference, percent
+from SlicerXAILib.words import baseline_title, difference, flag_words, percent
 
 
 class WhatIfPanel:
@@ -49,7 +49,13 @@ class WhatIfPanel:
         fill_selector(self._ui.whatIfSegmentSelector, entries, parameters.what_if_segment)
 
     def show(self, answer: Event) -> None:
-        """Show an event ``result`` of a what-if: each class as it is, and its change with each baseline."""
+        """Show an event ``result`` of a what-if: each class as it is, and its change with each baseline.
+
+        An image outside the training domain has no class that could change.
+        """
+        if answer["untouched"].get("outside_because"):
+            fill_table(self._ui.whatIfTable, [""], [[flag_words("out of domain")]])
+            return
         before = answer["untouched"]["probabilities"]
         names = list(before)
         rows = [[_("as it is"), *(percent(before[name]) for name in names)]]

@@ -212,7 +212,7 @@ def test_segments_say_what_they_are(exported: Any) -> None:
 @pytest.mark.parametrize(
     ("outside", "unconfirmed", "comment"),
     [
-        ("unlike the training data", False, "Outside the training domain (unlike the training data): no class."),
+        ("'Ax FLAIR' speaks of flair", False, "Outside the training domain ('Ax FLAIR' speaks of flair): no class."),
         (None, True, "No class: nobody said that the image shows a nodule."),
         (None, False, "Presumes that the image shows a nodule."),
     ],

@@ -130,6 +130,16 @@ def test_without_evidence_there_is_no_chart(
     assert not [node for node in desk.nodes() if "Plot" in node]
 
 
+def test_the_table_lists_no_class_of_an_image_outside_the_training_domain(
+    explanation: SceneExplanation, make_result: Callable[..., Any]
+) -> None:
+    result = make_result(np.eye(4))
+    for outside, rows in ((None, len(result.prediction["probabilities"])), ("unlike the training data", 0)):
+        told = {**result.prediction, "outside_because": outside}
+        explanation.complete(replace(result, prediction=told))
+        assert explanation.table("prediction").GetTable().GetNumberOfRows() == rows
+
+
 def slices_of(result: Any) -> dict[str, Any]:
     """What a worker says of four slices: two tested, one flagged, one not explained."""
     evidence = result.evidence["lime"]

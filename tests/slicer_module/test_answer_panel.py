@@ -91,6 +91,17 @@ def test_an_image_outside_the_training_domain_has_no_class(shown):
     assert table.item(0, 0).text() == "outside the training domain: no class"
 
 
+@pytest.mark.parametrize("outside", [None, "unlike the training data"])
+def test_what_if_compares_no_classes_outside_the_training_domain(desk, outside):
+    told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": outside}
+    desk.panel.what_if.show({"untouched": told, "answers": [{**told, "baseline": "mean", "kept": "rest"}]})
+    table = desk.ui.whatIfTable
+    cells = [table.item(row, column).text() for row in range(table.rowCount) for column in range(table.columnCount)]
+    assert ("60.0 %" in cells) is (outside is None)
+    assert (cells == ["outside the training domain: no class"]) is (outside is not None)
+    desk.panel.what_if.clear()
+
+
 @pytest.mark.parametrize(
     ("flag", "would_be", "name", "probability"),
     [

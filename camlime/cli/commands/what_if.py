@@ -74,11 +74,16 @@ def _print(answers: WhatIf) -> None:
         rows += [(said.format(a.baseline), a.prediction, a.log_odds) for a in answers.answers if a.kept == kept]
     width = max(len(title) for title, _, _ in rows)
     printer.head(f"what if: {clean(answers.name)}, {answers.voxels} voxels, {answers.share:.1%} of the input")
+    no_class, presumes = answers.untouched.no_class, answers.untouched.presumes
+    if no_class:
+        printer.line((f"  {clean(no_class)}", "yellow"))
+    elif presumes is not None:
+        printer.line((f"  presuming that the image shows {clean(presumes)}:", "dim"))
     for title, prediction, log_odds in rows:
         for i, name in enumerate(prediction.probabilities):
             printer.line(
                 (f"  {title if i == 0 else '':<{width}}  ", "bold" if title == "untouched" else ""),
-                (f"{100 * prediction.probabilities[name]:5.1f} %  ", ""),
+                ("" if no_class else f"{100 * prediction.probabilities[name]:5.1f} %  ", ""),
                 (f"log-odds {log_odds[name]:+7.2f}  ", "dim"),
                 (f"logit {prediction.logits[name]:+7.2f}  " if name in prediction.logits else " " * 15, "dim"),
                 (clean(name), ""),

@@ -144,7 +144,7 @@ class MeasurementReport:
         shows = f"that the image shows {clean(prediction.presumes)}"
         unsaid = []
         if prediction.no_class:
-            unsaid.append(f"{clean(prediction.no_class).capitalize()}.")
+            unsaid.append(f"{prediction.no_class[0].upper()}{clean(prediction.no_class[1:])}.")
         elif prediction.unconfirmed:
             unsaid.append(f"No class: nobody said {shows}.")
         elif prediction.presumes:
