@@ -9,6 +9,7 @@ from typing import Any
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.methods.layers import LayerGrid, candidate_layers, choose_layer, find_layer
+from camlime.overview.words import clean
 from camlime.pipeline import DEFAULT_METHODS, classifier_of
 
 
@@ -37,6 +38,7 @@ class Understanding:
         target_layer: the one that would be taken; empty where CAM does not apply.
         layer_reason: why that one, or why none.
         methods: what would be run without being asked.
+        presumes: what every training image shows; ``None`` where nothing is presumed.
         trusted_code: whether something outside the safe list was run.
         assumptions: what had to be assumed, changed or trusted.
         left_behind: ids of the configs that were not needed.
@@ -63,6 +65,7 @@ class Understanding:
     target_layer: str
     layer_reason: str
     methods: tuple[str, ...]
+    presumes: str | None
     trusted_code: bool
     assumptions: tuple[str, ...]
     left_behind: tuple[str, ...]
@@ -89,6 +92,7 @@ class Understanding:
         yield "layers", ", ".join(f"{name} ({_times(grid)})" for name, grid in self.layers) or "none"
         yield "CAM", self.layer_reason
         yield "methods", ", ".join(self.methods)
+        yield "presumes", f"that an image shows {clean(self.presumes)}" if self.presumes else "nothing"
         yield "trust", "code of its own was run on your trust" if self.trusted_code else "runs no code of its own"
 
 
@@ -135,6 +139,7 @@ def understand(bundle: Bundle) -> Understanding:
         target_layer=chosen,
         layer_reason=reason,
         methods=bundle.explain_settings.methods or DEFAULT_METHODS,
+        presumes=bundle.explain_settings.presumes,
         trusted_code=bundle.trusted_code,
         assumptions=bundle.assumptions,
         left_behind=bundle.left_behind,

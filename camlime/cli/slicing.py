@@ -64,7 +64,8 @@ class Slicing:
             raise RequestError(
                 f"bundle '{bundle.name}' presumes nothing that could be seen in a slice", hint="leave --seen out"
             )
-        return [self.index] if self.index is not None else _range("--seen", self.seen)
+        named = _range("--seen", self.seen)
+        return named if self.index is None else sorted({self.index, *(named or ())})
 
     def needed(self, bundle: Bundle, scan: Scan) -> bool:
         """Whether the scan has to be taken slice by slice, or the user wants it to be."""

@@ -168,7 +168,7 @@ def classify_slices(
         classifier: the bundle's model, if it is there already.
 
     Raises:
-        RequestError: the bundle takes volumes, or there is no such plane or slice.
+        RequestError: the bundle takes volumes, there is no such plane or slice, or none that was seen is asked about.
         BundleError: the slices do not fit the bundle.
 
     Example:
@@ -183,7 +183,7 @@ def classify_slices(
     settings = bundle.explain_settings
     stack = cut(scan, plane, settings.slices or AS_DISPLAYED)
     chosen = _checked(stack, slices)
-    confirmed = None if settings.presumes is None else _confirmed(stack, seen)
+    confirmed = None if settings.presumes is None else _confirmed(stack, seen, chosen)
     domain = Domain.of(bundle)
     doubts = SequenceDoubts() if settings.sequence is None else sequence_doubts(scan, settings.sequence)
     judge = _Judge(domain, doubts.contradiction, settings.presumes, confirmed or ())
@@ -232,10 +232,20 @@ class _Judge:
         return None, ""
 
 
-def _confirmed(stack: SliceStack, seen: Sequence[int] | None) -> tuple[int, ...] | None:
+def _confirmed(stack: SliceStack, seen: Sequence[int] | None, chosen: Sequence[int]) -> tuple[int, ...] | None:
     if seen is None:
         return (0,) if len(stack) == 1 else None
-    return _checked(stack, seen)
+    confirmed = _checked(stack, seen)
+    if not set(confirmed) & set(chosen):
+        raise RequestError(
+            f"none of the slices that were seen ({_span(confirmed)}) is among those asked about ({_span(chosen)})",
+            hint="ask about the slices that were seen",
+        )
+    return confirmed
+
+
+def _span(slices: Sequence[int]) -> str:
+    return f"{slices[0]}" if slices[0] == slices[-1] else f"{slices[0]} to {slices[-1]}"
 
 
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:

@@ -186,7 +186,7 @@ def explain_slices(
         affine=affine,
         first=first,
         provenance=_provenance(answers, done, bundle, wanted),
-        warnings=answers.warnings + (() if chosen else ("no slice is like the training data: none is explained",)),
+        warnings=answers.warnings + (() if chosen else (_none_explained(answers),)),
         complete=complete,
     )
 
@@ -213,6 +213,11 @@ def stacked_grid(answers: SliceAnswers) -> tuple[NDArray[np.float64], int]:
     affine = np.eye(4)
     affine[:3] = np.column_stack([columns, step, origin])
     return affine, first
+
+
+def _none_explained(answers: SliceAnswers) -> str:
+    of = "" if answers.seen is None else " of those that were seen"
+    return f"no slice{of} is like the training data: none is explained"
 
 
 def _peak(explanation: Explanation) -> float:

@@ -154,7 +154,9 @@ def test_a_slice_of_its_own_says_that_nobody_confirmed_it(explained, tmp_path):
     assert "no class unless the image shows a lesion, in which case:" in printed.getvalue()
     page = write_report(own, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No class: nobody said that the image shows a lesion" in page
+    assert "<title>Evidence for bright" in page
     confirmed = camlime.Explanation.load(explained / "slice_013")
+    assert "<title>Why bright?" in write_report(confirmed, tmp_path / "report.html").read_text(encoding="utf-8")
     assert not any(row.predicted for row in classes(own)[0])
     assert any(row.predicted for row in classes(confirmed)[0])
 
@@ -203,17 +205,34 @@ def test_who_picks_a_slice_has_seen_it(presuming_path, tmp_path, scan):
     assert [row["index"] for row in rows if row["class"] is not None] == [12]
 
 
+def test_who_picks_a_slice_may_have_seen_others_too(presuming_path, tmp_path, scan):
+    file = save_volume(tmp_path / "head.nii.gz", scan.image[0].numpy(), scan.affine)
+    settings = ("--methods", "gradcam", "--evidence-budget", 0, "--output", tmp_path / "out")
+    run("explain", file, "--bundle", presuming_path, "--slice", 12, "--seen", "14:15", *settings)
+    record = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert record["seen"] == [12, 14, 15]
+    assert [row["index"] for row in record["slices"] if row["class"] is not None] == [12, 14, 15]
+    assert [row["index"] for row in record["slices"] if "explanation" in row] == [12]
+
+
+def test_where_all_that_was_seen_is_outside_nothing_is_explained_and_that_is_said(presuming, scan):
+    result = explain_slices(scan, presuming, seen=[5, 6], methods=["gradcam"], evidence_budget=0, device="cpu")
+    assert not result.explanations
+    assert result.warnings[-1] == "no slice of those that were seen is like the training data: none is explained"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (("--seen", "9:3"), 2, "--seen '9:3' is not A:B"),
         (("--seen", "30:99"), 6, "slices are 0 to 31"),
+        (("--seen", "3:4", "--slices", "8:9"), 6, "(3 to 4) is among those asked about (8 to 9)"),
     ],
 )
 def test_what_cannot_have_been_seen_is_said(presuming_path, volume_file, tmp_path, words, code, said):
     done = run("explain", volume_file, "--bundle", presuming_path, "--output", tmp_path / "out", *words)
     assert done.exit_code == code, done.output
-    assert said in done.output
+    assert said in " ".join(done.output.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -276,6 +295,46 @@ def test_a_picture_has_a_class_with_its_condition_or_none(presuming, presuming_p
     assert told["outside_because"] == ("unlike the training data" if outside else None)
     assert camlime.Explanation.load(tmp_path / "out").prediction == found.prediction
     assert camlime.classify(pictures[kind], presuming, device="cpu").no_class == found.prediction.no_class
+
+
+@pytest.mark.parametrize("kind", ["outside", "inside"])
+def test_what_if_speaks_of_no_class_where_there_is_none(presuming, pictures, kind):
+    outside = kind == "outside"
+    image = pictures[kind]
+    mask = np.zeros(image.shape, dtype=bool)
+    mask[10:20, 10:20] = True
+    answers = camlime.what_if(image, presuming, mask=mask, device="cpu")
+    told = answers.as_dict()
+    for answer in (told["untouched"], *told["answers"]):
+        assert (answer["class"] is None) is outside
+        assert answer["presumes"] == "a lesion"
+        assert answer["outside_because"] == ("unlike the training data" if outside else None)
+    assert any("unlike the training data" in text for text in told["warnings"]) is outside
+
+
+@pytest.mark.parametrize("kind", ["outside", "inside"])
+def test_what_if_prints_no_class_where_there_is_none(presuming_path, pictures, tmp_path, kind):
+    image = pictures[kind].image.numpy()[0][..., None]
+    file = save_volume(tmp_path / "slice.nii.gz", image, np.diag([1.5, 1.5, 3.0, 1.0]))
+    mask = np.zeros(image.shape, dtype=np.uint8)
+    mask[10:20, 10:20] = 1
+    marked = save_volume(tmp_path / "mask.nii.gz", mask, np.diag([1.5, 1.5, 3.0, 1.0]))
+    done = run("what-if", file, "--bundle", presuming_path, "--mask", marked)
+    assert done.exit_code == 0, done.output
+    _head, *rows = done.stdout.splitlines()
+    assert rows[0].strip() == (
+        "outside the training domain (unlike the training data): no class"
+        if kind == "outside"
+        else "presuming that the image shows a lesion:"
+    )
+    assert any("log-odds" in row for row in rows)
+    assert any(" % " in row for row in rows) is (kind == "inside")
+
+
+def test_a_bundle_is_described_with_what_it_presumes(bundle_path, presuming_path):
+    assert "presumes:      that an image shows a lesion\n" in run("check-bundle", presuming_path).stdout
+    assert "presumes:      nothing\n" in run("check-bundle", bundle_path).stdout
+    assert json.loads(run("check-bundle", presuming_path, "--json").stdout)["presumes"] == "a lesion"
 
 
 # Another sequence

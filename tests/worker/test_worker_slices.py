@@ -156,6 +156,8 @@ def test_what_a_view_shows_is_seen_and_a_range_is_not(talk, flat_bundle, lesion,
     assert several[0]["class"] is None
     assert several[0]["flag"] == "unconfirmed"
     assert several[0]["class_if_present"] == one["class"]
+    assert talk.ask("describe", bundle=path)["bundle"]["presumes"] == "a lesion"
+    assert talk.ask("describe", bundle=flat_bundle)["bundle"]["presumes"] is None
 
 
 def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bundle, tmp_path):
@@ -168,6 +170,11 @@ def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bund
     assert prediction["outside_because"] == "unlike the training data"
     result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
     assert result["prediction"]["class"] is None
+    mask = np.zeros(noise.shape[1:], dtype=np.uint8)
+    mask[20:30, 20:30] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    answer = talk.ask("what_if", **asked, mask={"array": str(tmp_path / "mask.npy")})
+    assert {one["class"] for one in (answer["untouched"], *answer["answers"])} == {None}
 
 
 def test_a_label_map_of_the_volume_gives_each_slice_its_regions(talk, flat_bundle, lesion, tmp_path):

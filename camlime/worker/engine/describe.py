@@ -70,6 +70,7 @@ def description(bundle: Bundle) -> dict[str, Any]:
         "trusted_code": bundle.trusted_code,
         "assumptions": list(bundle.assumptions),
         "methods": list(settings.methods or DEFAULT_METHODS),
+        "presumes": settings.presumes,
     }
 
 
