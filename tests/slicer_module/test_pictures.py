@@ -17,6 +17,8 @@ from SlicerXAILib.inputs import affine_of  # noqa: E402
 from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 from SlicerXAILib.views import slice_node  # noqa: E402
 
+from camlime.domain import Domain  # noqa: E402
+
 SCALE = {
     "_target_": "ScaleIntensityRanged",
     "keys": "image",
@@ -86,6 +88,25 @@ def test_the_slice_in_view_and_then_a_range(ready, ball, tmp_path):
     assert panel.shown.hub is found[0].hub
     ui.removeButton.click()
     assert ui.explanationSelector.count == 1
+
+
+def test_a_slice_outside_the_training_domain_is_given_no_class_anywhere(ready, ball, tmp_path):
+    panel, ui = ready.panel, ready.ui
+    domain = {"file": "models/domain.safetensors", "layers": ["net.layer_0"]}
+    explain = {"slices": {"axial": "RA"}, "domain": domain}
+    bundle = write_blob_bundle(tmp_path / "strict", (24, 20), steps=[SCALE], explain=explain)
+    # Whatever is given, it lies a million times too far from this "training data".
+    Domain(("net.layer_0",), np.zeros(2), 1e6 * np.eye(2), np.array([0.0, 1.0]), 0.95).save(bundle / domain["file"])
+    panel.parameters.volume = ball
+    panel.parameters.quality = "quick"
+    panel.inputs.open_bundle(str(bundle))
+    until(lambda: panel.inputs.bundle is not None)
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
+    ui.explainButton.click()
+    until(lambda: not panel.run.running)
+    assert panel.shown.title == "Why? Slice 3"
+    assert ui.predictionTable.item(0, 0).text() == "outside the training domain: no class"
+    assert panel.shown.table("prediction").GetTable().GetNumberOfRows() == 0
 
 
 def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
