@@ -94,6 +94,13 @@ def wrong_columns(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def useless_hints(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Mean error over cases of fused with all hints of other regions, and of LIME, by budget."""
+    kept = table[table.method.isin(["fused-wrong-columns", "lime"])]
+    means = kept.pivot_table(index="budget", columns="method", values="nrmse")
+    return {str(budget): {name: float(value) for name, value in row.items()} for budget, row in means.iterrows()}
+
+
 def superiority(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Goal 4: peers that fused is not shown to be superior to, by baseline and budget."""
     rows = []
@@ -135,7 +142,9 @@ def main() -> None:
         if len(seconds):
             found["6 seconds of a map"] = {"median": float(seconds.median()), "most": float(seconds.max())}
     if options.wrong:
-        found["3 cost of wrong columns"] = wrong_columns(pd.read_csv(options.wrong / "stability.csv"))
+        table = pd.read_csv(options.wrong / "stability.csv")
+        found["3 cost of wrong columns"] = wrong_columns(table)
+        found["3 every hint useless, and LIME"] = useless_hints(table)
     if options.cohort:
         summary = json.loads((options.cohort / "summary.json").read_text(encoding="utf-8"))
         found["4 and 5 not inferior to the better parent"] = summary["non_inferiority"]

@@ -132,7 +132,7 @@ def test_standard_errors_hold_where_the_rule_stops(d: int, noise: float, hints: 
 def test_a_single_strong_interaction_does_not_pass_for_a_weight_without_a_doubt(d: int) -> None:
     """A product of three signs is spread over all regions, and shows in the residual: no weight is far off unseen.
 
-    With Sylvester's matrices, where it is exactly one region's column, errors of 13 standard errors were seen here.
+    With Sylvester's matrices, where it is exactly one region's column, single errors are beyond ten standard errors.
     """
     away = []
     for seed in range(12):
