@@ -192,8 +192,8 @@ class Front:
     def _cancel(self, name: str | int) -> None:
         job = self._running
         if job is not None and job.id == name:
+            self._cancel_running(job, CANCEL_SECONDS)  # the time runs from when it was asked, not from when it is said
             self._emit("cancelling", name)
-            self._cancel_running(job, CANCEL_SECONDS)
             return
         for waiting in self._waiting:
             if waiting.id == name:

@@ -1,8 +1,9 @@
 """The engine, held up where a test says: ``python held_engine.py FOLDER`` waits at the point that FOLDER/hold names.
 
 It is the real engine in a process of its own. A stage is held right after it has said that it begins, in the thread
-that does the work, as by a library that does not come back; ``answering`` is the model being asked. FOLDER/there is
-made when it is held, FOLDER/gone when it goes on, which it does once FOLDER/go is there.
+that does the work, as by a library that does not come back; ``answering`` is the model being asked. It says so by an
+event ``progress`` of the stage ``held``, before which all that it said has gone out. FOLDER/gone is made when it goes
+on, which it does once FOLDER/go is there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def hold_at(point: str) -> None:
     if not hold.exists() or hold.read_text() != point:
         return
     hold.unlink()
-    (HOME / "there").touch()
+    PROGRESS(WORKING[0], "held", 0, 0, None)
     while not (HOME / "go").exists():
         time.sleep(0.01)
     (HOME / "gone").touch()
@@ -46,10 +47,12 @@ def held(work: Callable[..., Any], point: str) -> Callable[..., Any]:
 
 def say_and_hold(self: task.Task, stage: str, *args: Any, **more: Any) -> None:
     """How far a stage is, and then nothing more."""
+    WORKING[:] = [self]
     PROGRESS(self, stage, *args, **more)
     hold_at(stage)
 
 
+WORKING: list[task.Task] = []
 PROGRESS = task.Task.progress
 task.Task.progress = say_and_hold  # type: ignore[method-assign]
 Cam.explain = held(Cam.explain, "gradcam")  # type: ignore[method-assign]

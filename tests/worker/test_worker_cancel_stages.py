@@ -43,21 +43,15 @@ class Held:
 
     def hold(self, point: str) -> None:
         """Hold the engine at its next such point."""
-        for name in ("there", "go", "gone"):
+        for name in ("go", "gone"):
             (self.home / name).unlink(missing_ok=True)
         (self.home / "hold.part").write_text(point)
         (self.home / "hold.part").rename(self.home / "hold")
 
-    def until_held(self, name: int) -> list[dict[str, Any]]:
-        """What the request says before it is held up."""
-        heard = []
-        while not (self.home / "there").exists():
-            self.pipes.send(request="status")
-            while (event := self.pipes.next())["event"] != "status":
-                heard.append(event)
-            ended = [event for event in heard if event.get("id") == name and event["event"] in FINAL]
-            assert not ended, f"it ended before it was held: {ended}"
-        return heard
+    def until_held(self, name: int) -> None:
+        """Hear all that the request says before it is held up: nothing more is on its way then."""
+        while (event := self.pipes.next()).get("stage") != "held":
+            assert event.get("id") != name or event["event"] not in FINAL, f"it ended before it was held: {event}"
 
     def final(self, name: int) -> tuple[list[str], dict[str, Any]]:
         """The kinds of events of a request up to its last, and that."""
@@ -128,9 +122,7 @@ def test_the_answer_comes_while_the_stage_is_still_held(
         assert not (held.home / "gone").exists(), "the stage ended by itself: nothing is shown"
     finally:
         held.let_go()
-    # What the engine said before may still be on its way when the stage is already held: they are two processes.
-    since = kinds[kinds.index("cancelling") :]
-    assert [kind for kind in since if kind not in ("progress", "preview")] == ["cancelling", "cancelled"]
+    assert kinds == ["cancelling", "cancelled"]
     assert end["kept"] == kept
     assert [preview["method"] for preview in end["previews"]] == maps
     for preview in end["previews"]:
@@ -183,9 +175,7 @@ def test_the_answer_waits_for_the_grace_alone_and_that_is_less_than_a_second(dea
         pipes.send(request="status")
         assert pipes.next()["event"] == "status", "it is answered before the engine had its time"
     clock.now += 0.02
-    pipes.send(request="status")
-    pipes.until("status")
-    end = pipes.next()
+    end = pipes.next()  # by itself: nothing more is asked
     assert end["event"] == "cancelled" and end["kept"] == "previews"
     assert clock.now - 100.0 < 1.0
 
