@@ -121,12 +121,14 @@ class _Work:
     made: SlideMap
     interrupts: Interrupts
     shown: str = ""
+    asked: tuple[Tile, ...] = ()
     tiles: list[Tile] = field(default_factory=list)
     done: list[Tile] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
     def choose(self, asked: Sequence[Tile]) -> None:
         """The tiles asked for, then the most probable ones, each once; none for a map that was cut short."""
+        self.asked = tuple(asked)
         self.shown = self.request.class_name or self.made.commonest()
         if self.made.complete:
             self.tiles = list(dict.fromkeys([*asked, *self.made.strongest(self.shown, self.request.count)]))
@@ -163,6 +165,7 @@ class _Work:
                     self.classifier,
                     grid=self.made.grid,
                     tile=tile,
+                    seen=tile in self.asked,
                     listeners=watch.listeners(),
                     class_name=self.request.class_name,
                     **self.request.settings,
@@ -206,6 +209,8 @@ def _print_map(made: SlideMap, warnings: Sequence[str]) -> None:
     microns = "" if grid.tile_microns is None else f" at {grid.tile_microns:.3g} microns a pixel"
     size = f"{grid.size[0]} x {grid.size[1]} pixels{microns}"
     printer.head(f"{made.classified} tiles of {size}, of {grid.wanted.size} in the slide")
+    if made.presumes is not None:
+        printer.line((f"  no class unless a tile shows {clean(made.presumes)}, in which case:", "yellow"))
     for name, count in made.counts().items():
         highest = float(made.probabilities[made.class_index(name)][made.answered].max())
         said = f"  {clean(name)}: most probable on {count}, highest probability {100 * highest:.1f} %"

@@ -10,7 +10,7 @@ from typing import Protocol
 from camlime.explanation import Explanation
 from camlime.overview.colours import AGAINST, AMBER, FOR, GREEN, INK, MUTED, RED, RULE
 from camlime.overview.page import LINE, Page, Typesetter
-from camlime.overview.panels import is_picture
+from camlime.overview.units import pixels_in_words, place_in_words
 from camlime.overview.words import agreement_in_numbers, agreement_in_words, clean, method_title
 
 MOST_CLASSES = 6
@@ -119,15 +119,11 @@ def footer(explanation: Explanation, width: float, types: Typesetter) -> Block:
 
 def _title(explanation: Explanation, width: float, types: Typesetter) -> Block:
     lead, name = "Evidence for ", types.fit(explanation.explained_class, width - 1.6, TITLE, bold=True)
-    given = explanation.input
-    picture = is_picture(explanation)
-    grid = " × ".join(map(str, given.spatial_shape))
-    spacing = " × ".join(f"{s:.3g}" for s in given.spacing)
+    grid = " × ".join(map(str, explanation.input.spatial_shape))
     about = [clean(explanation.provenance.get("scan", {}).get("name", ""))]
-    about.append(f"input {grid} pixels" if picture else f"input {grid} voxels of {spacing} mm")
+    about.append(f"input {grid} {pixels_in_words(explanation)}")
     if explanation.best is not None:
-        point = [f"{x:.1f}".replace("-", "−") for x in explanation.strongest_point_ras()]
-        where = f"pixel {', '.join(point[:2])}" if picture else f"R, A, S {', '.join(point)} mm"
+        where = place_in_words(explanation, explanation.strongest_point_ras().tolist())
         about.append(f"strongest point of {method_title(explanation.best.method)} at {where}")
     marks = [
         _Mark(0, 0.14, lead, size=TITLE),

@@ -17,6 +17,7 @@ from camlime.overview.layout import CAPTION, Place, arrange
 from camlime.overview.page import LINE, Page, Typesetter
 from camlime.overview.planes import Plane, Slicer
 from camlime.overview.rows import BAR_WIDTH, LABEL_WIDTH, Layer, Row, draw_colour_bar, draw_words, rows_of
+from camlime.overview.units import is_picture, unit_of_length
 from camlime.overview.words import clean, method_title
 
 ROW_GAP = 0.12
@@ -34,7 +35,6 @@ NARROWEST = 0.9
 SPREAD_TITLE = "± one standard deviation"
 DIMMED = 0.8
 """Brightness of the scan below a map, so that colours show on white anatomy too."""
-PICTURE_FILES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 _HALO = "#000000"
 _CROSS = "#ffe14d"
@@ -55,6 +55,7 @@ class Panels:
         given = explanation.input
         self._valid = given.valid.numpy()
         self._in_patient = not is_picture(explanation)
+        self._unit, self._units = unit_of_length(explanation)
         self._slicer = Slicer(
             given.affine, given.spatial_shape, list(explanation.strongest_point_ras()), in_patient=self._in_patient
         )
@@ -144,14 +145,14 @@ class Panels:
             spine.set(color=RED if refuted else INK, linewidth=2.0 if refuted else 0.6)
 
     def _scale_bar(self, page: Page, place: Place, left: float, top: float) -> None:
-        length = max((n for n in _LENGTHS if n <= place.plane.size_mm[0] / 3), default=None)
+        length = max((n for n in _LENGTHS if n <= place.plane.size_mm[0] * self._units / 3), default=None)
         if length is None or place.width < NARROWEST_WITH_BAR:
             return
-        long = length * self._layout.inches_per_mm
+        long = length / self._units * self._layout.inches_per_mm
         x, y = left + place.x + place.width - 0.12, top + place.y + place.height - 0.12
         page.box(x - long - 0.01, y - 0.02, long + 0.02, 0.04, "black")
         page.box(x - long, y - 0.01, long, 0.02, "white")
-        page.letter(x, y - 0.09, f"{length} {'mm' if self._in_patient else 'px'}", size=6.5, ha="right")
+        page.letter(x, y - 0.09, f"{length} {self._unit}", size=6.5, ha="right")
 
 
 def _legend_of(explanation: Explanation, rows: Sequence[Row]) -> list[str]:
@@ -162,12 +163,6 @@ def _legend_of(explanation: Explanation, rows: Sequence[Row]) -> list[str]:
     if any(row.supported is False for row in rows if row.mark):
         said.append("Red frame: it is not shown that the model used this; do not rely on it.")
     return said
-
-
-def is_picture(explanation: Explanation) -> bool:
-    """Whether the scan was a PNG, JPEG or the like: it lies in no patient, so no letters, and lengths in pixels."""
-    name = str(explanation.provenance.get("scan", {}).get("name", "")).lower()
-    return len(explanation.input.spatial_shape) == 2 and name.endswith(PICTURE_FILES)
 
 
 def _is_colour(explanation: Explanation) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from camlime.explanation import Explanation
+from camlime.overview.units import pixels_in_words
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -188,8 +189,8 @@ def provenance(explanation: Explanation, *, identified: bool) -> list[tuple[str,
     """Where an explanation comes from, as name and value; what may name a patient only if asked for."""
     given = explanation.input
     grid = " × ".join(map(str, given.spatial_shape))
-    spacing = " × ".join(f"{s:.3g}" for s in given.spacing)
-    own = [("Explained class", explanation.explained_class), ("Network input", f"{grid} voxels of {spacing} mm")]
+    size = pixels_in_words(explanation)
+    own = [("Explained class", explanation.explained_class), ("Network input", f"{grid} {size}")]
     passes = [
         (method_title(name), f"{a.forward_passes} forward and {a.backward_passes} backward passes, {a.seconds:.1f} s")
         for name, a in explanation.attributions.items()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from camlime.explanation import Explanation
 from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, GROUP_NAMES, Level, case_levels
 from camlime.overview.colours import evidence_scale, spread_scale
-from camlime.overview.panels import is_picture
+from camlime.overview.units import is_picture
 from camlime.overview.words import method_title, unit_of
 from camlime.report.reduction import MOST_BYTES, box_of, packed, reduced_grid
 from camlime.same_scan import check_same_scan

@@ -21,6 +21,7 @@ def explain_tile(
     *,
     grid: Grid,
     tile: Tile,
+    seen: bool = False,
     listeners: Listeners | None = None,
     **settings: Any,
 ) -> Explanation:
@@ -32,6 +33,7 @@ def explain_tile(
         classifier: its model on a device.
         grid: of this slide and bundle.
         tile: of this grid.
+        seen: a person pointed at it. Any other has no class, if the bundle presumes anything.
         listeners: for progress and to cancel.
         **settings: the fields of :class:`camlime.pipeline.Settings`.
 
@@ -42,8 +44,10 @@ def explain_tile(
     ready = Prepared(bundle.prepare(scan), classifier)
     explanation = explain(scan, bundle, prepared=ready, listeners=listeners, **settings)
     place = {"slide": slide.path.name, **place_of(tile, grid)}
+    prediction = explanation.prediction
     return replace(
         explanation,
+        prediction=replace(prediction, unconfirmed=prediction.presumes is not None and not seen),
         provenance={**explanation.provenance, "slide": place},
         warnings=(*explanation.warnings, *grid.notes),
     )

@@ -45,6 +45,8 @@ class SlideMap:
         scores: shape ``(rows, columns)``, how unlike the training data a tile is; NaN where it was not classified,
             ``None`` where the bundle cannot tell. See :mod:`camlime.domain`.
         threshold: the score beyond which a tile is flagged: its answer means nothing.
+        presumes: what every training image shows, such as "a tumour". Nobody has looked at every tile, so that none has
+            a class: the probabilities are those of the classes if the tile shows it. ``None`` for nothing.
     """
 
     source: Path
@@ -56,6 +58,7 @@ class SlideMap:
     complete: bool = True
     scores: NDArray[np.float32] | None = None
     threshold: float | None = None
+    presumes: str | None = None
     _known: NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -166,18 +169,25 @@ def map_slide(
         complete=done == total,
         scores=None if domain is None else scores,
         threshold=None if domain is None else domain.threshold,
+        presumes=bundle.explain_settings.presumes,
     )
 
 
 def flag_notes(made: SlideMap) -> tuple[str, ...]:
-    """Say how many tiles are unlike the training data; empty where none is."""
+    """Say that tiles have no class, and how many are unlike the training data; empty where nothing is to be said."""
+    notes = []
+    if made.presumes is not None:
+        notes.append(
+            f"every image that the bundle was trained on shows {made.presumes}, so that it cannot tell where there is "
+            f"none: a tile has a class once somebody who sees {made.presumes} there points at it"
+        )
     flagged = int(made.flagged.sum())
     if not flagged:
-        return ()
+        return tuple(notes)
     said = f"{flagged} of {made.classified} tiles are unlike the training data: their answers mean nothing"
     if flagged > MANY_FLAGGED * made.classified:
         said += "; is this the right stain, and is the resolution right (--mpp)?"
-    return (said,)
+    return (*notes, said)
 
 
 def tile_scan(slide: Slide, grid: Grid, tile: Tile) -> Scan:

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from camlime.overview.page import Typesetter
+from camlime.overview.words import clean
 from camlime.slides.grid import Tile
 from camlime.slides.mapping import SlideMap
 from camlime.slides.slide import Pixels
@@ -64,10 +65,11 @@ def draw_map(made: SlideMap, path: Path, *, shown: str, tiles: Sequence[Tile] = 
     looked = f"{made.classified} tiles with tissue of {made.grid.wanted.size}{note}"
     flagged = int(made.flagged.sum())
     grey = f"; grey: {flagged} tiles unlike the training data" if flagged else ""
+    condition = f", if {clean(made.presumes)} is there" if made.presumes else ""
     for x, y, text, size in (
         (0.2, 0.28, made.source.name, 11),
         (0.2, 0.55, looked, 8),
-        (panel_w + 0.4, 0.28, f"p({shown})", 11),
+        (panel_w + 0.4, 0.28, f"p({shown}){condition}", 11),
         (panel_w + 0.4, 0.55, f"one value a tile; not a diagnosis of the slide{grey}", 8),
     ):
         said = fitted(text, panel_w, size)

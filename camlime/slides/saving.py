@@ -113,6 +113,7 @@ def record_of(made: SlideMap, *, shown: str, provenance: Mapping[str, Any], warn
         },
         "classes": list(made.class_names),
         "domain": None if made.scores is None else {"score_above": made.threshold, "tiles": int(made.flagged.sum())},
+        "presumes": made.presumes,
         "tiles_by_most_probable_class": made.counts(),
         "shown_class": shown,
         "map_file": MAP,

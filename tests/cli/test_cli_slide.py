@@ -72,6 +72,30 @@ def test_without_a_class_the_commonest_is_shown_and_each_tile_explained_for_its_
     assert json.loads((tmp_path / f"tiles/{SPOT}/explanation.json").read_text())["explained_class"] == "bright"
 
 
+def test_a_tile_that_nobody_pointed_at_has_no_class_where_something_is_presumed(
+    camlime: Run, slide_path: Path, tmp_path: Path
+) -> None:
+    bundle = write_slide_bundle(tmp_path / "stain", explain={"presumes": "a tumour"})
+    output = tmp_path / "out"
+    result = camlime(
+        "slide", slide_path, "--bundle", bundle, "--output", output, "--class", "bright", "--tiles", 1,
+        "--tile", "140,70", *FEW
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    before, after = result.stdout.split("  dark: most probable on ", 1)
+    assert before.rstrip().endswith("no class unless a tile shows a tumour, in which case:")
+    assert "it cannot tell where there is none" in after
+    assert record(output)["presumes"] == "a tumour"
+    picked, asked = (
+        json.loads((output / "tiles" / name / "explanation.json").read_text())["prediction"]
+        for name in (SPOT, "x128_y64")
+    )
+    assert picked["class"] is None and picked["unconfirmed"] is True and picked["probabilities"]["bright"] > 0.99
+    assert asked["class"] == "dark" and asked["unconfirmed"] is False and asked["presumes"] == "a tumour"
+    told = after.split(f"tile {SPOT}")[1]
+    assert "no class unless the image shows a tumour" in told
+
+
 def test_tissue_0_takes_every_tile(camlime: Run, slide_path: Path, stain: Path, tmp_path: Path) -> None:
     result = camlime("slide", slide_path, "--bundle", stain, "--output", tmp_path, "--tissue", 0, "--tiles", 0, *FEW)
     assert result.exit_code == 0, result.stderr

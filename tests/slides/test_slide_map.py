@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from matplotlib.text import Text
 from PIL import Image
 from slides.conftest import SIZE, SPOT_BOX, SPOT_TILE, TISSUE_BOX
 from support.slides import TISSUE, picture, write_huge, write_pyramid, write_slide_bundle
@@ -17,6 +18,7 @@ from support.slides import TISSUE, picture, write_huge, write_pyramid, write_sli
 import camlime
 from camlime.bundle import Bundle
 from camlime.errors import BundleError, RequestError, ScanError
+from camlime.overview import compose
 from camlime.pipeline import classifier_of
 from camlime.scan import Scan
 from camlime.slides import (
@@ -125,6 +127,20 @@ def test_an_explained_tile_is_the_picture_of_it_with_a_place(
     explained.save(tmp_path / "out")
     assert json.loads((tmp_path / "out/explanation.json").read_text())["provenance"]["slide"] == place
     assert camlime.Explanation.load(tmp_path / "out").provenance["slide"] == place
+
+
+def test_a_tile_lies_in_no_patient_and_is_measured_in_microns(slide_path: Path, bundle: Bundle, made: SlideMap) -> None:
+    few = {"methods": ["lime"], "budget": 64, "evidence_budget": 0, "class_name": "bright"}
+    tile = made.grid.tile(*SPOT_TILE)
+    with open_slide(slide_path) as slide:
+        classifier = classifier_of(bundle, device="cpu", batch_size=16)
+        explained = explain_tile(slide, bundle, classifier, grid=made.grid, tile=tile, **few)
+    said = [text.get_text() for text in compose(explained).figure.findobj(Text) if text.get_text()]
+    title = next(text for text in said if "input" in text)
+    assert "input 32 × 32 pixels of 1 × 1 µm" in title
+    x, y = (float(number) for number in title.split("slide pixel ")[1].split(", "))
+    assert tile.x <= x <= tile.x + tile.width and tile.y <= y <= tile.y + tile.height
+    assert "10 µm" in said and not {"R", "L", "A", "P"} & set(said) and not any(" mm" in text for text in said)
 
 
 def test_saved_map_table_and_record_agree(made: SlideMap, tmp_path: Path) -> None:

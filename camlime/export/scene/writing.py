@@ -12,7 +12,7 @@ from camlime.errors import OutputError, RequestError
 from camlime.explanation import Explanation
 from camlime.export.scene.background import background_of
 from camlime.export.scene.process import module_folder, write_scene
-from camlime.overview.panels import is_picture
+from camlime.overview.units import is_picture
 from camlime.same_scan import check_same_scan
 from camlime.saving import load_explanation
 from camlime.scan import Scan

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from camlime.explanation import Explanation
 from camlime.levels import AGREEMENT_LEVELS, EVIDENCE_LEVELS, GROUP_NAMES, CaseLevels, Level, case_levels, first_to_show
 from camlime.overview.colours import evidence_scale, spread_scale
-from camlime.overview.panels import PICTURE_FILES
+from camlime.overview.units import PICTURE_FILES
 from camlime.overview.words import unit_of
 from camlime.report.reduction import MOST_BYTES, Grid, packed, reduced_grid
 from camlime.report.volumes import (
