@@ -30,7 +30,7 @@ class Prediction:
     """What the model answered on the untouched input.
 
     Args:
-        class_name: the most probable class.
+        most_probable: the class with the largest probability, whether or not it is the image's; see :attr:`class_name`.
         probabilities: by class name, in the model's order.
         logits: by class name (one entry for a single sigmoid output).
         presumes: what the answer presumes that the image shows, such as "a tumour"; ``None`` for nothing.
@@ -40,7 +40,7 @@ class Prediction:
             of the classes if it does.
     """
 
-    class_name: str
+    most_probable: str
     probabilities: Mapping[str, float]
     logits: Mapping[str, float]
     presumes: str | None = None
@@ -53,6 +53,11 @@ class Prediction:
         return self.outside_because is None and not self.unconfirmed
 
     @property
+    def class_name(self) -> str | None:
+        """The image's class; ``None`` where it has none."""
+        return self.most_probable if self.has_class else None
+
+    @property
     def no_class(self) -> str:
         """What an image outside the training domain has in place of a class, in words; empty for any other."""
         if self.outside_because is None:
@@ -62,7 +67,7 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable; ``class`` is ``None`` where there is none."""
         return {
-            "class": self.class_name if self.has_class else None,
+            "class": self.class_name,
             "probabilities": dict(self.probabilities),
             "logits": dict(self.logits),
             "presumes": self.presumes,

@@ -153,7 +153,7 @@ def explain(
     segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
     found = ask(read_scan, read_bundle, classifier, model_input)
     prediction = found.prediction
-    explained = wanted.class_name or prediction.class_name
+    explained = wanted.class_name or prediction.most_probable
     case = Case(
         classifier,
         model_input,
@@ -303,7 +303,7 @@ def prediction_from(classifier: Classifier, logits: Tensor) -> Prediction:
     names = classifier.class_names
     single = len(logits) == 1
     return Prediction(
-        class_name=names[int(probabilities.argmax())],
+        most_probable=names[int(probabilities.argmax())],
         probabilities={name: float(p) for name, p in zip(names, probabilities, strict=True)},
         logits={name: float(z) for name, z in zip(names[-1:] if single else names, logits.double(), strict=True)},
     )

@@ -72,7 +72,7 @@ def prepare(line: CohortCase, settings: BenchmarkSettings, fingerprint: dict[str
     model_input = bundle.prepare(focus(scan, bundle, point))
     classifier = classifier_of(bundle, device=settings.device, batch_size=settings.batch_size)
     prediction = predict(classifier, model_input)
-    class_name = line.class_name or prediction.class_name
+    class_name = line.class_name or prediction.most_probable
     _, baseline = explaining_baseline(bundle, model_input, settings.baseline)
     count = settings.n_regions or bundle.explain_settings.n_regions or DEFAULT_REGIONS
     first = supervoxels(model_input, count) if line.regions is None else exactly(model_input, line.regions)

@@ -67,7 +67,7 @@ class Printer:
         for name in names:
             p = prediction.probabilities[name]
             filled = round(BAR * min(max(p, 0.0), 1.0))
-            style = "bold" if name == prediction.class_name else ""
+            style = "bold" if name == prediction.most_probable else ""
             note = "  explained" if name == explained else ""
             self.line(
                 ("  ", ""),

@@ -150,7 +150,7 @@ def _prediction(explanation: Explanation, width: float, types: Typesetter) -> Bl
     for i, name in enumerate(shown):
         y = _ROW * (i + 0.5)
         value = prediction.probabilities[name]
-        first = name == prediction.class_name
+        first = name == prediction.most_probable
         colour = FOR if name == explanation.explained_class else AGAINST if first else "#9aa5b1"
         marks.append(_Mark(0, y, types.fit(name, room, BODY, bold=first), bold=first))
         marks.append(_Mark(start, y, colour="#edf0f3", bar=(length, 0.1, 0.0)))

@@ -77,7 +77,7 @@ def classes(explanation: Explanation) -> tuple[list[ClassRow], int]:
             clean(name),
             float(prediction.probabilities[name]),
             percent(prediction.probabilities[name]),
-            prediction.has_class and name == prediction.class_name,
+            name == prediction.class_name,
             name == explanation.explained_class,
         )
         for name in shown

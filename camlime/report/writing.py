@@ -92,7 +92,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         no_class=f"{no_class[:1].upper()}{no_class[1:]}",
         presumes=clean(explanation.prediction.presumes or ""),
         unconfirmed=explanation.prediction.unconfirmed,
-        predicted=clean(explanation.prediction.class_name),
+        predicted=clean(explanation.prediction.most_probable),
         probability=content.percent(
             explanation.prediction.probabilities.get(explanation.explained_class, float("nan"))
         ),

@@ -96,7 +96,7 @@ class MeasurementReport:
         said = (
             []
             if not prediction.has_class
-            else [(private("predicted", "Predicted class"), classes[prediction.class_name])]
+            else [(private("predicted", "Predicted class"), classes[prediction.most_probable])]
         )
         if self._explanation.explained_class in classes:
             said.append((private("explained", "Explained class"), classes[self._explanation.explained_class]))

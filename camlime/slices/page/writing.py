@@ -134,7 +134,7 @@ def _explained(n: int, found: SavedSlices, *, pictured: bool) -> Mapping[str, An
     return {
         "index": n,
         "name": clean(explanation.explained_class),
-        "predicted": clean(explanation.prediction.class_name),
+        "predicted": clean(explanation.prediction.most_probable),
         "percent": content.percent(share),
         "flag": None if answer.speaks else clean(answer.no_class),
         "condition": _condition(found) if answer.flag == UNCONFIRMED else "",

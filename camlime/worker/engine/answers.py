@@ -56,7 +56,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     assert ready.scan is not None
     schedule = Schedule(plan(ready.bundle, settings, own_regions="regions" in request), ready.speed)
     prediction = _asked(ready)
-    explained = request.get("class_name", prediction.class_name)
+    explained = request.get("class_name", prediction.most_probable)
     ready.prepared.classifier.class_index(explained)
     grid = ready.prepared.input
     task.emit(
