@@ -10,18 +10,25 @@ column: the whole of it enters one region's weight, and no residual shows it. In
 10.1002/sapm1933121311) it is spread thinly over all of them (hidden projection, Lin & Draper 1992, doi
 10.1080/00401706.1992.10484957). Paley's orders are also many, so that a block is
 not much larger than the number of regions: 132 pairs for 129 regions, where Sylvester's order is 256.
+
+For a handful of regions, such as a map of organs, no block is large enough for that: Paley's matrix of order 8 is
+Sylvester's. There a block is every mask that there is, so that nothing hides behind anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 SignArray = NDArray[np.int8]
 FloatArray = NDArray[np.float64]
+
+MOST_IN_FULL = 7
+"""Regions up to which a block holds every mask."""
 
 TIERS = ((8, 1.0), (24, 1 / 4), (None, 1 / 32))
 """The strongest 8 regions, those up to the 24th, all others; and the prior variance that a design gives to each."""
@@ -33,10 +40,14 @@ NOISE_SHARE = 0.1
 def block_pairs(regions: int) -> int:
     """Pairs in a full fold-over block: the least order of :func:`paley` that is larger than the number of regions.
 
+    Of 4 to :data:`MOST_IN_FULL` regions all pairs that there are; Paley's block of order 4 is that already.
+
     Example:
-        >>> [block_pairs(d) for d in (3, 63, 64, 100, 129)]
-        [4, 68, 68, 104, 132]
+        >>> [block_pairs(d) for d in (3, 5, 63, 64, 100, 129)]
+        [4, 16, 68, 68, 104, 132]
     """
+    if 3 < regions <= MOST_IN_FULL:
+        return int(2 ** (regions - 1))
     order = 4 * (regions // 4 + 1)
     while not _is_prime(order - 1):
         order += 4
@@ -74,17 +85,47 @@ def paley(order: int) -> SignArray:
 
 
 def fold_over_block(regions: int, rng: np.random.Generator) -> SignArray:
-    """One randomised Paley-Hadamard block, shape ``(m, d)`` of -1 and +1; the complements are ``-block``.
+    """One randomised block, shape ``(m, d)`` of -1 and +1; the complements are ``-block``.
 
     Columns are ``d`` different non-constant columns of :func:`paley`, with random signs, and the rows are shuffled so
     that any number of them may be used. A new block draws new columns, so that what third-order interactions add to
     the main effects of one block differs from block to block, and averages out.
     """
+    if 3 < regions <= MOST_IN_FULL:
+        return _every_pair(regions, rng)
     m = block_pairs(regions)
     columns = rng.permutation(np.arange(1, m))[:regions]
     signs = rng.choice(np.array([-1, 1], dtype=np.int8), size=regions)
     block = paley(m)[:, columns] * signs
     return block[rng.permutation(m)]
+
+
+def _every_pair(regions: int, rng: np.random.Generator) -> SignArray:
+    """Each of the ``2^(d-1)`` pairs once, shape ``(2^(d-1), d)``, eight after eight with orthogonal columns.
+
+    The rows of the matrix of order 8 are closed under products, so that its products with any row are either rows that
+    came before or eight new ones. Of all such eights each next one is that in which products of three columns differ
+    most from what they were a fourth column in so far, for budgets that end within the block.
+    """
+    eight = np.full((8, regions), -1, dtype=np.int8)
+    while (eight == -1).all(axis=1).any():  # it holds the complement of its first row: both are one pair
+        eight = paley(8)[:, rng.permutation(np.arange(1, 8))[:regions]]
+    seen: set[tuple[int, ...]] = set()
+    parts = []
+    every = 1 - 2 * (np.arange(2**regions)[:, None] >> np.arange(regions) & 1).astype(np.int8)
+    for row in rng.permutation(every):
+        part = eight * row
+        pairs = {tuple(pair) for pair in (part * part[:, :1]).tolist()}
+        if seen.isdisjoint(pairs):
+            seen |= pairs
+            parts.append(part[rng.permutation(8)])
+    fours = np.array(list(combinations(range(regions), 4)))
+    mixed = np.stack([part[:, fours].prod(axis=2, dtype=np.int64).sum(axis=0) for part in parts])
+    order = [0]
+    while len(order) < len(parts):
+        left = np.delete(np.arange(len(parts)), order)
+        order.append(int(left[((mixed[order].sum(axis=0) + mixed[left]) ** 4).sum(axis=1).argmin()]))
+    return np.concatenate([parts[i] for i in order])
 
 
 def blocks(regions: int, rng: np.random.Generator) -> Iterator[SignArray]:
@@ -145,6 +186,8 @@ def supports_intervals(regions: int, pairs: int) -> bool:
     """Whether the residual of this many pairs can see what its standard errors must cover.
 
     A block has hardly more rows than regions: next to nothing is left over in which products of presences could show.
-    In a second block, of which half is enough, they fall elsewhere than in the first, and show.
+    In a second block, of which half is enough, they fall elsewhere than in the first, and show. A block of every mask
+    shows them by itself.
     """
-    return pairs >= 1.5 * block_pairs(regions)
+    block = block_pairs(regions)
+    return pairs >= (block if 3 < regions <= MOST_IN_FULL else 1.5 * block)

@@ -16,7 +16,7 @@ c^2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ FLAT_PRIOR = (1e-6, 1e-12)
 
 NOISE_PRIOR = (0.5, 5e-5)
 """The same on the noise precision (rate times n) where rows do not outnumber weights: it must not claim no noise."""
+
+FEW_LEFT_OVER = 1.25
+"""Times as many rows as weights: up to here standard errors are those of a model with :data:`NOISE_PRIOR`, since
+the few rows that are left over may show no noise by chance.
+"""
 
 
 @dataclass
@@ -146,10 +151,10 @@ def fit(sums: RunningSums, columns: FloatArray | None = None, known: FloatArray 
         guarded=sums.n <= d,
         known=np.full(g.shape[1], np.nan) if known is None else known * scale**2,
     )
-    even = float(eigenvalues.sum()) / sums.n
-    best = max((problem.maximise(even, 10.0), problem.maximise(100 * even, 10.0)), key=lambda s: s.objective)
-    spread = eigenvectors @ best.shrunk
-    covariance = (eigenvectors / best.diagonal) @ eigenvectors.T + spread @ best.column_covariance @ spread.T
+    best = problem.best()
+    sure = problem.for_errors(best)
+    spread = eigenvectors @ sure.shrunk
+    covariance = (eigenvectors / sure.diagonal) @ eigenvectors.T + spread @ sure.column_covariance @ spread.T
     return Posterior(
         mean=eigenvectors @ best.mean * scale,
         covariance=covariance * scale**2,
@@ -159,7 +164,7 @@ def fit(sums: RunningSums, columns: FloatArray | None = None, known: FloatArray 
         weight_precision=best.lam / scale**2,
         noise_precision=best.alpha / scale**2,
         log_evidence=best.log_evidence - sums.n * float(np.log(scale)),
-        degrees_of_freedom=max(sums.n - best.parameters, 1.0),
+        degrees_of_freedom=max(sums.n - sure.parameters, 1.0),
     )
 
 
@@ -201,6 +206,25 @@ class _Problem:
     guarded: bool
     known: FloatArray
     """Precisions that are known, NaN elsewhere."""
+
+    def best(self) -> _Solution:
+        """The better of two starts."""
+        even = float(self.eigenvalues.sum()) / self.n
+        return max((self.maximise(even, 10.0), self.maximise(100 * even, 10.0)), key=lambda s: s.objective)
+
+    def for_errors(self, best: _Solution) -> _Solution:
+        """What standard errors are taken of: the evidence is a point, and may be too sure of itself.
+
+        Where noise outweighs the weights, the evidence often grows with lambda without end: all weights are zero, for
+        certain. As errors count, the prior is no narrower than what the rows alone tell of a weight.
+        """
+        d = len(self.columns)
+        if self.n <= d:
+            return best
+        if self.n <= FEW_LEFT_OVER * d:
+            best = replace(self, guarded=True).best()
+        told = best.alpha * float(self.eigenvalues.mean())
+        return best if best.lam <= told else self.posterior(best.kappa, told, best.alpha)
 
     def maximise(self, lam: float, alpha: float) -> _Solution:
         """MacKay's fixed point from a start."""

@@ -97,8 +97,7 @@ class Fused:
         """
         if self._for_cam_networks:  # whatever the budget, so that more passes never turn an answer into an error
             target(case, self.target_layer)
-        cam_cost = 3 if self.cam_columns else 0
-        split_pairs(self.budget, [regions.count for regions in case.regions], spent=cam_cost + 4 * self.gradient_pairs)
+        self._shares(case, 3 if self.cam_columns else 0)
 
     def explain(self, case: Case) -> Attribution:
         """Explain the case; the map's values are log-odds a region, its std one posterior standard deviation.
@@ -111,17 +110,15 @@ class Fused:
         forward, backward = passes.forward, passes.backward
         self._parents = None
         layer, maps = self._cam_maps(case)
-        # The pairs behind the masked gradient are answered forward as well: only their backward passes cost extra.
-        spent = (passes.forward - forward) + 2 * (passes.backward - backward) + 4 * self.gradient_pairs
-        shares = split_pairs(self.budget, [regions.count for regions in case.regions], spent=spent)
+        gradient_pairs, shares = self._shares(case, passes.forward - forward + 2 * (passes.backward - backward))
         results: list[SegmentationResult] = []
         notes: dict[str, Any] = {}
         gradient: MaskedGradient | None = None
         for number, (regions, pairs) in enumerate(zip(case.regions, shares, strict=True)):
             sampler = PairSampler(case, regions, pairs=pairs, method=self.name, total_passes=2 * sum(shares))
             sampler.passes_done = 2 * sum(result.sums.n for result in results)
-            if not results and self.gradient_pairs:
-                gradient = sampler.run_with_gradient(min(self.gradient_pairs, pairs))
+            if not results and gradient_pairs:
+                gradient = sampler.run_with_gradient(gradient_pairs)
             cams = pooled(maps, regions.pool)
             derivatives = None if gradient is None else gradient.derivatives(regions, number)
             if derivatives is not None and derivatives.usable:
@@ -167,6 +164,17 @@ class Fused:
             },
         )
 
+    def _shares(self, case: Case, spent: int) -> tuple[int, list[int]]:
+        """Gradient pairs, no more than a segmentation has pairs, and the pairs of each segmentation."""
+        regions = [segmentation.count for segmentation in case.regions]
+        gradient_pairs = self.gradient_pairs
+        while True:
+            # The pairs behind the masked gradient are answered forward as well: only their backward passes cost extra.
+            shares = split_pairs(self.budget, regions, spent=spent + 4 * gradient_pairs)
+            if gradient_pairs <= shares[0]:
+                return gradient_pairs, shares
+            gradient_pairs -= 1
+
     def _cam_maps(self, case: Case) -> tuple[str | None, dict[str, NDArray[np.floating]]]:
         if not self.cam_columns:
             return None, {}
@@ -197,7 +205,7 @@ def _notes(averaged: Averaged) -> dict[str, float]:
 def _affordable_pairs(budget: Budget) -> int:
     passes = most_passes(budget)
     least = 2 if passes >= PASSES_A_GRADIENT_PAIR else 1
-    return min(GRADIENT_PAIRS, max(round(passes / PASSES_A_GRADIENT_PAIR), least))
+    return min(GRADIENT_PAIRS, max(int(passes / PASSES_A_GRADIENT_PAIR + 0.5), least))
 
 
 def pooled(maps: Mapping[str, NDArray[np.floating]], pool: Callable[..., FloatArray]) -> FloatArray | None:

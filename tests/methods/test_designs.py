@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from support.rows import paired_rows
 
 from camlime.methods.designs import (
+    MOST_IN_FULL,
     NOISE_SHARE,
     TIERS,
     block_pairs,
@@ -70,7 +73,7 @@ def test_a_block_is_orthogonal_also_to_the_constant(regions: int) -> None:
     assert np.array_equal(block.T @ block, m * np.eye(regions, dtype=int))
     assert not block.sum(axis=0).any()
     assert m > regions
-    assert regions < 3 or m <= 2 * regions
+    assert regions < 3 or 3 < regions <= MOST_IN_FULL or m <= 2 * regions
 
 
 def test_blocks_differ_and_rows_are_shuffled() -> None:
@@ -91,6 +94,19 @@ def test_no_product_of_three_presences_is_any_regions_column(regions: int, most:
         three = triples.choice(regions, 3, replace=False)
         others = np.delete(block, three, axis=1)
         assert np.abs(block[:, three].prod(axis=1) @ others).max() <= most * len(block)
+
+
+@pytest.mark.parametrize(("regions", "pairs", "apart"), [(4, 8, 8), (5, 16, 16), (6, 32, 24), (7, 64, 32)])
+def test_of_a_handful_of_regions_a_block_is_every_mask_that_there_is(regions: int, pairs: int, apart: int) -> None:
+    for seed in range(50):
+        block = fold_over_block(regions, np.random.default_rng(seed)).astype(int)
+        assert block_pairs(regions) == len(block) == pairs
+        assert len({tuple(row) for row in np.concatenate([block, -block])}) == 2**regions
+        for start in range(0, pairs, 8):  # a budget that ends within it finds orthogonal columns all the same
+            eight = block[start : start + 8]
+            assert np.array_equal(eight.T @ eight, 8 * np.eye(regions, dtype=int))
+        for four in combinations(range(regions), 4):  # and soon no three that are a fourth
+            assert abs(block[:apart, four].prod(axis=1).sum()) <= apart / 2
 
 
 def test_what_third_order_interactions_add_to_a_region_averages_out_over_blocks() -> None:
@@ -130,9 +146,10 @@ def test_a_part_of_a_block_is_nearer_to_orthogonal_than_coins(pairs: int) -> Non
 
 @pytest.mark.parametrize(
     ("regions", "pairs", "supported"),
-    [(100, 104, False), (100, 155, False), (100, 156, True), (127, 192, True), (128, 197, False), (128, 198, True)],
-)
-def test_intervals_need_half_of_a_second_block(regions: int, pairs: int, supported: bool) -> None:
+    [(100, 104, False), (100, 155, False), (100, 156, True), (127, 192, True), (128, 197, False), (128, 198, True),
+     (3, 5, False), (3, 6, True), (4, 7, False), (4, 8, True), (7, 63, False), (7, 64, True), (8, 17, False)],
+)  # fmt: skip
+def test_intervals_need_half_of_a_second_block_or_every_mask(regions: int, pairs: int, supported: bool) -> None:
     assert supports_intervals(regions, pairs) is supported
 
 

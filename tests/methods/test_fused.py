@@ -192,10 +192,20 @@ def test_a_budget_that_is_spent_before_the_first_pair_is_a_request_error() -> No
 
 
 @pytest.mark.parametrize(
-    ("budget", "pairs"), [(16, 1), (19, 1), (20, 2), (48, 2), (52, 3), (64, 3), (80, 4), (1024, 4)]
+    ("budget", "pairs"), [(16, 1), (19, 1), (20, 2), (48, 2), (50, 3), (52, 3), (64, 3), (80, 4), (1024, 4)]
 )
 def test_a_small_budget_has_fewer_gradients(budget: int, pairs: int) -> None:
     assert Fused(budget=budget).gradient_pairs == pairs
+
+
+@pytest.mark.parametrize(("budget", "segmentations"), [(24, 5), (64, 20), (32, 3)])
+def test_gradients_that_no_segmentation_has_pairs_for_do_not_count(budget: int, segmentations: int) -> None:
+    """All that a budget allows is used, up to the two passes a segmentation that cannot be shared."""
+    several = tuple(patches(4) for _ in range(segmentations))
+    case = case_of(Averaging(scrambled=False, seed=0), lumpy_image(), several)
+    found = Fused(budget=budget, cam_columns=()).explain(case)
+    spent = found.forward_passes + 2 * found.backward_passes
+    assert budget - 2 * segmentations < spent <= budget
 
 
 def test_negative_gradient_pairs_are_refused() -> None:

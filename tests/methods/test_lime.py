@@ -214,6 +214,24 @@ def test_intervals_cover_the_truth(d: int, pairs: int) -> None:
     assert 0.88 <= np.mean(covered) <= 0.995, np.mean(covered)
 
 
+@pytest.mark.parametrize("d", [3, 4, 5, 6, 7])
+def test_of_a_handful_of_regions_no_weight_is_wrong_for_certain(d: int) -> None:
+    """A product of three that is the fourth region's column in Hadamard's matrix of order 8."""
+    weights = torch.linspace(1.0, 0.2, d, dtype=torch.float64)
+
+    def function(p: Tensor) -> Tensor:
+        s = 2 * p - 1
+        return p @ weights + 0.8 * s[:, 0] * s[:, 1] * s[:, 2]
+
+    claimed = next(pairs for pairs in range(8, 200) if supports_intervals(d, pairs))
+    for seed in range(20):
+        found = Lime(budget=2 * claimed).explain(presence_case(function, d, seed=seed))
+        assert found.parameters["intervals_supported"] is True
+        away = np.abs(found.region_weights - main_effects(function, d))
+        assert (away <= found.interval_factor * found.region_std + 1e-6).mean() >= 0.8
+        assert not ((away > 0.2) & (away > 4 * found.region_std)).any(), (seed, away, found.region_std)
+
+
 def test_intervals_are_said_to_be_supported_only_where_they_are() -> None:
     function, _ = linear(15)
     one_block = Lime(budget=32).explain(presence_case(function, 15))
