@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from support.rows import paired_rows
 
+from camlime.methods.designs import supports_intervals
 from camlime.methods.evidence_model import RunningSums, fit, unit_columns
 from camlime.methods.profiled_model import (
     EVENNESS,
@@ -190,6 +191,27 @@ def test_intervals_cover_the_truth_with_right_and_with_wrong_derivatives(n: int)
             found = fit_profiled(sums_of(x, y), None, hints(weights, kind, rng)).posterior
             covered.append(np.mean(np.abs(found.mean - weights) <= found.interval_factor * found.std))
         assert np.mean(covered) > 0.9, kind
+
+
+@pytest.mark.parametrize("linear_share", [0.67, 0.4])
+@pytest.mark.parametrize("n", [102, 136, 272])
+def test_intervals_cover_the_truth_where_much_of_the_answer_is_noise(n: int, linear_share: float) -> None:
+    """From where intervals are claimed on; of the ten largest weights, which shrinkage moves most, fewer."""
+    d, covered, largest = 60, [], []
+    assert supports_intervals(d, n)
+    for seed in range(24):
+        rng = np.random.default_rng([seed, n])
+        weights = rng.standard_normal(d)
+        rows = np.concatenate(list(paired_rows(d, n, rng))).astype(float)
+        noise = np.linalg.norm(weights) / 2 * np.sqrt(1 / linear_share - 1)
+        sums = sums_of(rows / 2, rows @ weights / 2 + noise * rng.standard_normal(n))
+        found = fit_profiled(sums, None, hints(weights, "right", rng)).posterior
+        held = np.abs(found.mean - weights) <= found.interval_factor * found.std
+        covered.append(held.mean())
+        largest.append(held[np.argsort(-np.abs(weights))[:10]].mean())
+    assert np.mean(covered) >= 0.9
+    assert min(covered) >= 0.7
+    assert np.mean(largest) >= 0.75
 
 
 def test_fewer_rows_than_weights_stay_finite() -> None:
