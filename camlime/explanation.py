@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from camlime.attribution import Attribution
 from camlime.bundle.model_input import ModelInput
 from camlime.domain import Likeness
 from camlime.evidence.records import Evidence
+from camlime.evidence.words import in_words
 from camlime.levels import first_to_show
 from camlime.methods.agreement import Agreement
 from camlime.regions import Regions
@@ -125,6 +126,16 @@ class Explanation:
     complete: bool = True
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     likeness: Likeness | None = None
+
+    def answered(self, prediction: Prediction) -> Explanation:
+        """The same explanation of another answer: its evidence claims no probability that the answer does not."""
+        only_if = prediction.presumes if prediction.unconfirmed else None
+        outside = prediction.outside_because is not None
+        evidence = {
+            name: replace(found, sentence=in_words(found.class_name, found.baselines, only_if=only_if, outside=outside))
+            for name, found in self.evidence.items()
+        }
+        return replace(self, prediction=prediction, evidence=evidence)
 
     @property
     def best(self) -> Attribution | None:

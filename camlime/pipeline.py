@@ -189,7 +189,7 @@ def explain(
         ),
         complete=complete,
         likeness=found.likeness,
-    )
+    ).answered(prediction)
 
 
 def classify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from camlime.bundle.slice_settings import SequenceSettings
 from camlime.scan import Scan
 from camlime.scan.quiet import quiet
 
-_DESCRIPTIONS = ("0008|103e", "0018|1030")  # SeriesDescription, ProtocolName
+_DESCRIPTION = "0008|103e"  # SeriesDescription
+_DESCRIPTIONS = (_DESCRIPTION, "0018|1030")  # and ProtocolName, which often lists all series of an examination
 _MODALITY = "0008|0060"
 _CONTRAST = "0018|0010"  # ContrastBolusAgent
 _DENY_CONTRAST = {"pre"}
@@ -24,8 +26,9 @@ class SequenceDoubts:
 
     Args:
         warnings: in sentences; empty where nothing speaks against it.
-        contradiction: what its header says outright: another modality, or a word that names another sequence. ``None``
-            where it does not. File names, which anybody types, and what is left unsaid never contradict.
+        contradiction: what its header says outright: another modality, or a word of the series' description that names
+            another sequence. ``None`` where it does not. File names, which anybody types, parts of longer words, the
+            protocol's name and what is left unsaid never contradict.
     """
 
     warnings: tuple[str, ...] = ()
@@ -50,17 +53,19 @@ def sequence_doubts(scan: Scan, expected: SequenceSettings) -> SequenceDoubts:
     text, shown = described.lower(), f"'{described}'"
     named: list[str] = []
     unsaid: list[str] = []
-    if expected.modality and tags.get(_MODALITY, expected.modality) != expected.modality:
+    if expected.modality and (tags.get(_MODALITY) or expected.modality) != expected.modality:
         named.append(f"the modality is {tags[_MODALITY]}, not {expected.modality}")
-    post = any(word in text for word in _CONTRAST_WORDS)
+    post = any(word in text for word in _CONTRAST_WORDS) or bool(tags.get(_CONTRAST))
     found = [word for word in expected.unwanted if word.lower() in text]
-    if found:
-        # "T1 PRESAT POST GD" is no series before contrast.
-        outright = not (post and _DENY_CONTRAST.issuperset(word.lower() for word in found))
-        (named if outright else unsaid).append(f"{shown} speaks of {', '.join(found)}")
+    # "T1 PRE/POST GD" is no series before contrast.
+    told = [word for word in found if not (post and word.lower() in _DENY_CONTRAST)]
+    if outright := [word for word in told if _names(word, tags.get(_DESCRIPTION, ""))]:
+        named.append(f"'{tags[_DESCRIPTION].strip()}' speaks of {', '.join(outright)}")
+    elif found:
+        unsaid.append(f"{shown} speaks of {', '.join(found)}")
     elif tags and expected.wanted and not any(word.lower() in text for word in expected.wanted):
         unsaid.append(f"{shown} does not speak of {' or '.join(expected.wanted)}")
-    if tags and expected.contrast and not (post or tags.get(_CONTRAST, "").strip()):
+    if tags and expected.contrast and not post:
         unsaid.append("no contrast agent is named")
     return SequenceDoubts(
         tuple(
@@ -68,6 +73,22 @@ def sequence_doubts(scan: Scan, expected: SequenceSettings) -> SequenceDoubts:
         ),
         " and ".join(named) if tags and named else None,
     )
+
+
+def _names(word: str, text: str) -> bool:
+    """Whether a word stands in a text by itself: "FLAIRreg" and "t2w" name flair and t2, "PREOP" does not name pre."""
+    for found in re.finditer(re.escape(word), text, flags=re.IGNORECASE):
+        before, after = text[: found.start()][-1:], text[found.end() :][:1]
+        if not (_runs_on(before, found[0][0]) or _runs_on(found[0][-1], after)):
+            return True
+    return False
+
+
+def _runs_on(left: str, right: str) -> bool:
+    """Whether two neighbours are of one word or number: letters, both capitals or both small, or digits."""
+    if not (left.isalpha() and right.isalpha()):
+        return left.isdigit() and right.isdigit()
+    return left.isupper() == right.isupper()
 
 
 def _tags(scan: Scan) -> dict[str, str]:

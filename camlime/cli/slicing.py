@@ -35,7 +35,7 @@ class Slicing:
         seen: ``A:B``, the slices in which the user sees what the bundle presumes.
 
     Raises:
-        typer.BadParameter: ``part`` or ``seen`` is no range.
+        typer.BadParameter: ``part`` or ``seen`` is no range, or ``index`` is not in ``part``.
     """
 
     plane: str | None = None
@@ -45,8 +45,10 @@ class Slicing:
     seen: str | None = None
 
     def __post_init__(self) -> None:
-        self.range()
+        part = self.range()
         _range("--seen", self.seen)
+        if part is not None and self.index is not None and self.index not in part:
+            raise typer.BadParameter(f"--slice {self.index} is not among --slices {self.part}")
 
     def range(self) -> range | None:
         """The slices that ``part`` names."""

@@ -22,10 +22,8 @@ from camlime.evidence.plan import Plan, default_budget
 from camlime.evidence.randomisation import THRESHOLD, Randomisation, RandomNetworks, check_randomisation
 from camlime.evidence.records import BaselineEvidence, Evidence
 from camlime.evidence.repeatability import Repeatability, compare_runs
+from camlime.evidence.words import in_words
 from camlime.methods.case import Case
-
-STRONGEST = 0.05
-"""Share of the voxels that the sentence speaks of."""
 
 Remake = Callable[[Case, int], Attribution]
 """Makes a method's map again, of another case, within so many passes."""
@@ -245,36 +243,6 @@ def record_in_words(recorded: RecordedCheck) -> str:
         f"the median, {min(recorded.similarities):.2f} to {max(recorded.similarities):.2f}, limit {THRESHOLD:.2f}; "
         "not measured on this case)"
     )
-
-
-def in_words(class_name: str, scored: Mapping[str, BaselineEvidence]) -> str:
-    """What removing the strongest 5 % does to the class's probability, with the first baseline; empty without any."""
-    for name, baseline in scored.items():
-        place = FRACTIONS.index(STRONGEST)
-        untouched = baseline.curves.most_first.probability[0]
-        removed = baseline.curves.most_first.probability[place]
-        at_random = baseline.controls["random"].most_first.probability[place]
-        share = f"{100 * STRONGEST:.0f} %"
-        return (
-            f"Removing the strongest {share} of the input by this map takes p({class_name}) from "
-            f"{_probability(untouched)} to {_probability(removed)}; removing {share} at random, to "
-            f"{_probability(at_random)} (replaced by: {name}). In log-odds: "
-            + ", ".join(
-                f"{curve.log_odds[step]:.1f}"
-                for curve, step in (
-                    (baseline.curves.most_first, 0),
-                    (baseline.curves.most_first, place),
-                    (baseline.controls["random"].most_first, place),
-                )
-            )
-            + "."
-        )
-    return ""
-
-
-def _probability(p: float) -> str:
-    """Two decimals, and never a certainty that the model did not state."""
-    return "less than 0.01" if p < 0.005 else "more than 0.99" if p >= 0.995 else f"{p:.2f}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
 from camlime.domain import UNLIKE, Domain, answers_and_features
 from camlime.errors import RequestError
+from camlime.explanation import Prediction
 from camlime.pipeline import classifier_of
 from camlime.scan import Scan
 from camlime.sequence import SequenceDoubts, sequence_doubts
@@ -25,8 +27,13 @@ OTHER_SEQUENCE = "other sequence"
 UNCONFIRMED = "unconfirmed"
 """The bundle presumes something, such as a tumour, that nobody said is there: what it answers holds if it is."""
 
+_OUTSIDE, _END = "outside the training domain (", ")"
+
 MANY_FLAGGED = 0.5
 """Share of flagged slices from which on the sequence or the plane itself is doubted."""
+
+MOST_LISTED = 8
+"""Slices that a message names one by one."""
 
 ANISOTROPIC = 2.0
 """Ratio of a slice's two pixel edges from which on it is called a coarse reformat."""
@@ -69,6 +76,12 @@ class SliceAnswer:
     def class_if_present(self) -> str | None:
         """The most probable class of an unconfirmed slice, if what the bundle presumes is there; else ``None``."""
         return self._most_probable() if self.flag == UNCONFIRMED else None
+
+    def about(self, prediction: Prediction) -> Prediction:
+        """The same slice's prediction with this answer's class or lack of one, whatever rounding does to its score."""
+        outside = self.flag in (OUT_OF_DOMAIN, OTHER_SEQUENCE)
+        because = self.reason.removeprefix(_OUTSIDE).removesuffix(_END) if outside else None
+        return replace(prediction, outside_because=because, unconfirmed=self.flag == UNCONFIRMED)
 
     @property
     def speaks(self) -> bool:
@@ -224,9 +237,9 @@ class _Judge:
     def flag(self, n: int, score: float) -> tuple[str | None, str]:
         """The flag of slice ``n``, and the reason in words."""
         if self.contradiction is not None:
-            return OTHER_SEQUENCE, f"outside the training domain ({self.contradiction})"
+            return OTHER_SEQUENCE, f"{_OUTSIDE}{self.contradiction}{_END}"
         if self.domain is not None and score > self.domain.threshold:
-            return OUT_OF_DOMAIN, f"outside the training domain ({UNLIKE})"
+            return OUT_OF_DOMAIN, f"{_OUTSIDE}{UNLIKE}{_END}"
         if self.presumes is not None and n not in self.seen:
             return UNCONFIRMED, f"nobody said that it shows {self.presumes}"
         return None, ""
@@ -235,6 +248,8 @@ class _Judge:
 def _confirmed(stack: SliceStack, seen: Sequence[int] | None, chosen: Sequence[int]) -> tuple[int, ...] | None:
     if seen is None:
         return (0,) if len(stack) == 1 else None
+    if not len(_numbers(seen)):  # a person looked, and saw it nowhere
+        return ()
     confirmed = _checked(stack, seen)
     if not set(confirmed) & set(chosen):
         raise RequestError(
@@ -245,20 +260,38 @@ def _confirmed(stack: SliceStack, seen: Sequence[int] | None, chosen: Sequence[i
 
 
 def _span(slices: Sequence[int]) -> str:
-    return f"{slices[0]}" if slices[0] == slices[-1] else f"{slices[0]} to {slices[-1]}"
+    first, last = slices[0], slices[-1]
+    if last - first + 1 == len(slices):
+        return f"{first}" if first == last else f"{first} to {last}"
+    return ", ".join(map(str, slices)) if len(slices) <= MOST_LISTED else f"{len(slices)} from {first} to {last}"
+
+
+def _numbers(slices: Sequence[int]) -> list[int]:
+    """Slice numbers as given, such as a list, a range or an array of whole numbers.
+
+    Raises:
+        RequestError: they are something else.
+    """
+    try:
+        return [operator.index(n) for n in slices]
+    except TypeError as error:
+        raise RequestError(
+            f"{slices!r:.60} names no slices", hint="give whole numbers, such as [11, 12, 13] or range(11, 14)"
+        ) from error
 
 
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:
     if slices is None:
         return tuple(range(len(stack)))
-    for n in slices:
+    numbers = _numbers(slices)
+    for n in numbers:
         if not 0 <= n < len(stack):
             raise RequestError(
                 f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
             )
-    if not slices:
+    if not numbers:
         raise RequestError("no slice was asked for", hint=f"slices are 0 to {len(stack) - 1}")
-    return tuple(sorted(set(slices)))
+    return tuple(sorted(set(numbers)))
 
 
 def _answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,7 @@ def explain_slices(
         own = {**settings, "regions": regions}
         result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, **own)
         complete = result.complete
-        if answers[n].flag == UNCONFIRMED:
-            result = replace(result, prediction=replace(result.prediction, unconfirmed=True))
+        result = result.answered(answers[n].about(result.prediction))
         if result.attributions:
             done[n] = result
     return SliceExplanations(

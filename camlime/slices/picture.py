@@ -41,9 +41,10 @@ def draw_slices(result: SliceExplanations, path: Path) -> None:
     draw_curves(figure.add_subplot(grid[-1, :]), result.answers, tuple(result.explanations))
     more = f" (first {len(shown)} of {len(result.explanations)})" if len(shown) < len(result.explanations) else ""
     name = clean(stack.scan.source.name)[:60]
-    figure.suptitle(
-        f"{name}: {stack.plane} slices, no class for the volume{more}", fontsize=9, color=INK, parse_math=False
-    )
+    title = f"{name}: {stack.plane} slices, no class for the volume{more}"
+    if result.answers.presumes is not None and any(answer.class_name for answer in result.answers.answers):
+        title += f"\na class presumes that the slice shows {clean(result.answers.presumes)}"
+    figure.suptitle(title, fontsize=9, color=INK, parse_math=False)
     figure.savefig(path, dpi=_DPI)
 
 

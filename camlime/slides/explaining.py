@@ -46,8 +46,7 @@ def explain_tile(
     place = {"slide": slide.path.name, **place_of(tile, grid)}
     prediction = explanation.prediction
     return replace(
-        explanation,
-        prediction=replace(prediction, unconfirmed=prediction.presumes is not None and not seen),
+        explanation.answered(replace(prediction, unconfirmed=prediction.presumes is not None and not seen)),
         provenance={**explanation.provenance, "slide": place},
         warnings=(*explanation.warnings, *grid.notes),
     )

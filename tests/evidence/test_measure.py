@@ -14,7 +14,8 @@ from camlime.attribution import Attribution
 from camlime.errors import RequestError
 from camlime.evidence import Evidence, measure, scoring_baselines
 from camlime.evidence.plan import SECOND_RUN_AT_MOST, Plan, default_budget
-from camlime.evidence.summary import STRONGEST, Remake
+from camlime.evidence.summary import Remake
+from camlime.evidence.words import STRONGEST
 from camlime.methods.case import Case, Progress
 from camlime.methods.sampling import Cancelled
 

@@ -258,18 +258,57 @@ def pictures(scan):
 
 
 def test_a_picture_on_the_command_line_was_chosen_by_somebody(presuming_path, tmp_path):
-    from PIL import Image
-
-    file = tmp_path / "picture.png"
-    image = cut(lesion_volume(DIRECTIONS["LPS"], POINT)).image[0, :, :, 14].numpy()
-    Image.fromarray((255 * np.clip(image.T, 0, 1)).astype(np.uint8)).save(file)
+    scan = lesion_volume(DIRECTIONS["LPS"], POINT)
+    file = save_volume(tmp_path / "picture.nii.gz", scan.image[0, :, :, 12:13].numpy(), scan.affine)
     record = json.loads(run("classify", file, "--bundle", presuming_path, "--json").stdout)
     (row,) = record["slices"]
-    assert row["flag"] in (None, "out of domain")
-    assert row["class_if_present"] is None
+    assert (row["flag"], row["class_if_present"]) == (None, None)
+    assert row["class"] in ("dark", "bright")
     printed = run("classify", file, "--bundle", presuming_path).stdout
     assert "no class unless" not in printed
-    assert ("a class presumes that the slice shows a lesion" in printed) == (row["class"] is not None)
+    assert "a class presumes that the slice shows a lesion" in printed
+
+
+def test_no_sentence_of_the_evidence_claims_a_probability_that_the_slice_has_not(presuming, scan, tmp_path):
+    settings = {"methods": ["lime"], "budget": 64, "evidence_budget": 300, "device": "cpu", "class_name": "bright"}
+    result = explain_slices(scan, presuming, seen=[13], explained=[6, 13, 20], **settings)
+    result.save(tmp_path / "out")
+    said = {n: found.evidence["lime"].sentence for n, found in result.explanations.items()}
+    assert said[13].startswith("Removing the strongest 5 % ") and "p(bright)" in said[13]
+    assert said[20].startswith("If the image shows a lesion, removing the strongest 5 % ") and "p(bright)" in said[20]
+    assert said[6].startswith("Removing the strongest 5 % ") and "the log-odds of bright from " in said[6]
+    assert "p(" not in said[6]
+    write_slices_report(load_slices(tmp_path / "out"), tmp_path / "page.html")
+    page = " ".join((tmp_path / "page.html").read_text().split())
+    assert "A class presumes that the slice shows a lesion, as somebody said." in page
+    assert "If the image shows a lesion, removing the strongest 5 %" in page
+    assert page.count("p(bright)") == 2  # of slices 13 and 20
+    for n, sentence in said.items():
+        saved = json.loads((tmp_path / f"out/slice_{n:03d}/explanation.json").read_text())
+        assert saved["evidence"]["lime"]["sentence"] == sentence
+
+
+@pytest.mark.parametrize("seen", [np.arange(12, 14), range(12, 14), (12, 13)])
+def test_slices_that_were_seen_may_be_any_whole_numbers(presuming, scan, seen):
+    assert classify_slices(scan, presuming, seen=seen, device="cpu").seen == (12, 13)
+
+
+@pytest.mark.parametrize("seen", [12, "12:14", [12.0, 13.5], ["a"]])
+def test_what_names_no_slices_is_refused(presuming, scan, seen):
+    with pytest.raises(RequestError, match="names no slices"):
+        classify_slices(scan, presuming, seen=seen, device="cpu")
+
+
+def test_who_saw_it_nowhere_confirms_nothing(presuming, scan):
+    found = classify_slices(scan, presuming, seen=[], device="cpu")
+    assert found.seen == () and all(answer.class_name is None for answer in found.answers)
+
+
+def test_the_slice_to_explain_has_to_be_among_those_asked_about(presuming_path, tmp_path):
+    result = run(
+        "explain", tmp_path, "--bundle", presuming_path, "--output", tmp_path, "--slice", 20, "--slices", "0:9"
+    )
+    assert result.exit_code == 2 and "--slice 20 is not among --slices 0:9" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("kind", ["outside", "inside"])
@@ -352,6 +391,14 @@ def test_a_bundle_is_described_with_what_it_presumes(bundle_path, presuming_path
         ("FLAIR post", {}, "'FLAIR post' speaks of flair"),
         ("Ax T2 FLAIR pre", {}, "'Ax T2 FLAIR pre' speaks of flair, t2, pre"),
         ("Ax T1 post", {"0008|0060": "CT"}, "the modality is CT, not MR"),
+        ("Ax T1 post", {"0008|0060": ""}, None),  # taken away with the patient's name
+        ("AX T1 MPRAGE PREOP", {"0018|0010": "Gadavist"}, None),  # words within words
+        ("T1 compressed sense", {"0018|0010": "Gadavist"}, None),
+        ("t2flair", {"0018|0010": "Gadavist"}, "'t2flair' speaks of flair, t2"),
+        ("FLAIRreg", {"0018|0010": "Gadavist"}, "'FLAIRreg' speaks of flair"),
+        ("T1 pre and dynamic", {"0018|0010": "Gadavist"}, None),  # an agent was given
+        ("T1 post", {"0018|1030": "BRAIN W/WO: T1 T2 FLAIR DWI"}, None),  # the protocol of the whole examination
+        ("Ax", {"0018|1030": "T2 FLAIR"}, None),
     ],
 )
 def test_a_header_contradicts_by_what_it_says_and_not_by_what_it_leaves_out(monkeypatch, described, more, contradicts):
@@ -360,6 +407,7 @@ def test_a_header_contradicts_by_what_it_says_and_not_by_what_it_leaves_out(monk
     assert found.contradiction == contradicts
     assert contradicts is None or any(contradicts in text for text in found.warnings)
     assert bool(found.warnings) == (described not in ("Ax T1 post", "Ax T1 SPGR") or bool(contradicts))
+    assert found.contradiction is not None or not any("the modality" in text for text in found.warnings)
 
 
 def test_a_file_name_never_contradicts(tmp_path):

@@ -89,6 +89,7 @@ def render(found: SavedSlices, *, scan: Scan | None, identified: bool, viewer: V
         flagged=flagged,
         unconfirmed=unconfirmed,
         condition=_condition(found),
+        presumes=clean(found.presumes or ""),
         answered=len(rows) - flagged - unconfirmed,
         scored=found.threshold is not None,
         threshold="" if found.threshold is None else f"{found.threshold:.1f}",
