@@ -149,7 +149,7 @@ class _Work:
             warnings=warnings,
         )
         if not self.request.quiet:
-            _print_map(self.made, warnings)
+            print_map(self.made, warnings)
 
     def explain(self) -> None:
         """Explain and save the tiles one after another; what is saved stays, whatever happens to the next."""
@@ -203,7 +203,8 @@ def _own(explanation: Explanation, made: SlideMap, bundle: Bundle) -> tuple[str,
     return tuple(warning for warning in explanation.warnings if warning not in printed)
 
 
-def _print_map(made: SlideMap, warnings: Sequence[str]) -> None:
+def print_map(made: SlideMap, warnings: Sequence[str]) -> None:
+    """Say which class is the most probable one on how many tiles."""
     printer = stdout()
     grid = made.grid
     microns = "" if grid.tile_microns is None else f" at {grid.tile_microns:.3g} microns a pixel"
@@ -211,9 +212,18 @@ def _print_map(made: SlideMap, warnings: Sequence[str]) -> None:
     printer.head(f"{made.classified} tiles of {size}, of {grid.wanted.size} in the slide")
     if made.presumes is not None:
         printer.line((f"  no class unless a tile shows {clean(made.presumes)}, in which case:", "yellow"))
+    if not made.answered.any():
+        printer.line(
+            ("  every tile is flagged: none has a class, and none is explained that --tile does not name", "yellow")
+        )
+        return _print_warnings(warnings)
     for name, count in made.counts().items():
         highest = float(made.probabilities[made.class_index(name)][made.answered].max())
         said = f"  {clean(name)}: most probable on {count}, highest probability {100 * highest:.1f} %"
         printer.line((said, ""))
+    _print_warnings(warnings)
+
+
+def _print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        printer.line(("warning: ", "yellow"), (warning, ""))
+        stdout().line(("warning: ", "yellow"), (warning, ""))

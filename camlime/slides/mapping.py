@@ -78,9 +78,9 @@ class SlideMap:
 
     @property
     def answered(self) -> NDArray[np.bool_]:
-        """Shape ``(rows, columns)``: classified and not flagged; all that are classified where every one is flagged."""
-        answered = self._known & ~self.flagged
-        return answered if answered.any() else self._known
+        """Shape ``(rows, columns)``: classified and not flagged."""
+        answered: NDArray[np.bool_] = self._known & ~self.flagged
+        return answered
 
     def counts(self) -> dict[str, int]:
         """By class, the answered tiles for which it is the most probable one."""
@@ -88,7 +88,10 @@ class SlideMap:
         return {name: int((winners == i).sum()) for i, name in enumerate(self.class_names)}
 
     def commonest(self) -> str:
-        """The class that is the most probable one on most tiles. This is no diagnosis of the slide."""
+        """The class that is the most probable one on most answered tiles, the first one where none is answered.
+
+        This is no diagnosis of the slide.
+        """
         counts = self.counts()
         return max(counts, key=lambda name: counts[name])
 

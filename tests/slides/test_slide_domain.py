@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from support.slides import GLASS, TILE, TISSUE, picture, write_pyramid, write_sl
 from support.slides import SPOT as SPOT_COLOUR
 
 from camlime.bundle import Bundle
+from camlime.cli.slide_running import print_map
 from camlime.domain import Domain, answers_and_features
 from camlime.pipeline import classifier_of
 from camlime.scan import Scan
 from camlime.slides import SlideMap, find_tissue, map_slide, open_slide, save_map, tile_grid
 from camlime.slides.mapping import flag_notes
+from camlime.slides.picture import draw_map
+from camlime.slides.saving import record_of
 
 LAYERS = ["net.layer_0", "net.layer_1"]
 STRANGE = (5, 3)
@@ -122,13 +126,21 @@ def test_the_picture_shows_it_in_grey(made: SlideMap, tmp_path: Path) -> None:
     assert np.median(np.ptp(inside, axis=1)) < 20
 
 
-def test_where_all_are_flagged_the_resolution_is_doubted_and_an_answer_still_shown(made: SlideMap) -> None:
-    from dataclasses import replace
-
+def test_where_all_are_flagged_the_resolution_is_doubted_and_no_tile_has_a_class(
+    made: SlideMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     strange = replace(made, threshold=-1.0)
     assert strange.flagged.sum() == strange.classified
     assert "--mpp" in flag_notes(strange)[0]
-    assert len(strange.strongest("bright", 2)) == 2 and strange.commonest()
+    assert strange.strongest("bright", 2) == [] and set(strange.counts().values()) == {0}
+    shown = strange.commonest()
+    draw_map(strange, tmp_path / "map.png", shown=shown)
+    record = record_of(strange, shown=shown, provenance={}, warnings=())
+    assert record["domain"]["tiles"] == strange.classified
+    assert set(record["tiles_by_most_probable_class"].values()) == {0}
+    print_map(strange, ())
+    printed = capsys.readouterr().out
+    assert "every tile is flagged: none has a class" in printed and "most probable" not in printed
 
 
 def test_a_bundle_that_cannot_tell_flags_nothing(pixels: np.ndarray, tmp_path: Path) -> None:
