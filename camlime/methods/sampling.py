@@ -22,8 +22,8 @@ class Cancelled(Exception):  # noqa: N818 - an outcome, not an error
     """The user cancelled before there was anything to keep."""
 
 
-MOST_ORDERED_WHOLE = 300
-"""Rows of a block that is put in order although all of it will be used: it makes drafts better, and no result."""
+MOST_ORDERED = 600
+"""Rows of a block up to which they are put in order: the work grows with their cube, to seconds at 1000."""
 
 HALF_PRESENT = 0.75
 """Of the way from the middle to a mask's corner: where gradients are taken, a region is present to 1/8 or to 7/8.
@@ -171,7 +171,7 @@ class PairSampler:
     def _ordered(self, rows: SignArray) -> SignArray:
         """Rows that come after all that was asked about and all that waits, in the order of :meth:`prefer`."""
         wanted = self.pairs_left - len(self._pending)
-        if self._squares is None or wanted <= 0 or wanted >= len(rows) > MOST_ORDERED_WHOLE:
+        if self._squares is None or wanted <= 0 or len(rows) > MOST_ORDERED:
             return rows
         waiting = self._pending / 2.0
         return order_by_information(rows, self.sums.xtx + waiting.T @ waiting, self._squares, wanted)
