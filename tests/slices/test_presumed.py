@@ -35,12 +35,12 @@ runner = CliRunner()
 
 
 def with_settings(bundle_path, folder, **settings):
-    """A copy of the bundle with more in its explain.json."""
+    """A copy of the bundle with more in its explain.json; what is ``None`` is left out of it."""
     path = folder / "bundle"
     shutil.copytree(bundle_path, path)
     file = path / "configs" / "explain.json"
     record = json.loads(file.read_text())
-    record["explain"] |= settings
+    record["explain"] = {key: value for key, value in {**record["explain"], **settings}.items() if value is not None}
     file.write_text(json.dumps(record))
     return path
 
@@ -385,3 +385,22 @@ def test_a_series_that_contradicts_has_no_class_whoever_saw_what(bundle_path, tm
     assert not found.strongest(3)
     result = explain_slices(scan, bundle, explained=[12], methods=["gradcam"], evidence_budget=0, device="cpu")
     assert result.explanations[12].prediction.outside_because == "'Ax FLAIR' speaks of flair"
+
+
+@pytest.mark.parametrize("kind", ["outside", "inside"])
+def test_classify_says_what_speaks_against_an_answer(bundle_path, pictures, tmp_path, kind):
+    """Of a bundle that says nothing of slices, whose answer to one image is not told slice by slice."""
+    expected = {"name": "a T1 series", "unwanted": ["flair"]}
+    path = with_settings(bundle_path, tmp_path, presumes="a lesion", sequence=expected, slices=None)
+    image = pictures[kind].image.numpy()[0][..., None]
+    file = save_volume(tmp_path / "flair.nii.gz", image, np.diag([1.5, 1.5, 3.0, 1.0]))
+    done = run("classify", file, "--bundle", path)
+    told = json.loads(run("classify", file, "--bundle", path, "--json").stdout)
+    *unlike, series = told["warnings"]
+    assert series == "this may not be a T1 series, which the bundle was trained on: 'flair.nii.gz' speaks of flair"
+    assert [text.startswith("the image is unlike the training data (score") for text in unlike] == (
+        [True] if kind == "outside" else []
+    )
+    for warning in told["warnings"]:
+        assert f"warning: {warning}" in " ".join(done.stderr.split())
+        assert warning not in done.stdout

@@ -173,8 +173,11 @@ def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bund
     prediction = talk.ask("classify", **asked)["prediction"]
     assert prediction["class"] is None
     assert prediction["outside_because"] == "unlike the training data"
+    [said] = talk.ask("classify", **asked)["warnings"]
+    assert said.startswith("the image is unlike the training data (score")
     result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
     assert result["prediction"]["class"] is None
+    assert said in result["warnings"]
     mask = np.zeros(noise.shape[1:], dtype=np.uint8)
     mask[20:30, 20:30] = 1
     np.save(tmp_path / "mask.npy", mask)
