@@ -78,8 +78,15 @@ class Prediction:
 
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Prediction:
-        """Read what :meth:`as_dict` wrote."""
+        """Read what :meth:`as_dict` wrote.
+
+        Raises:
+            KeyError: something is missing.
+            ValueError: there are no classes.
+        """
         probabilities = record["probabilities"]
+        if not probabilities:
+            raise ValueError("the prediction has no probabilities")
         return Prediction(
             max(probabilities, key=lambda name: probabilities[name]),
             probabilities,

@@ -50,6 +50,7 @@ __all__ = [
     "METHODS",
     "Listeners",
     "Settings",
+    "answer",
     "ask",
     "checked_methods",
     "classifier_of",
@@ -206,9 +207,23 @@ def classify(
     """Only the model's answer; arguments and errors as in :func:`explain`."""
     read_bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trust_code=trust_code)
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
-    read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
-    model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
-    return ask(read_scan, read_bundle, classifier_of(read_bundle, device=device), model_input).prediction
+    found = answer(read_scan, read_bundle, point=point, guidance=guidance, guidance_label=guidance_label, device=device)
+    return found.prediction
+
+
+def answer(
+    scan: Scan,
+    bundle: Bundle,
+    *,
+    point: Sequence[float] | None = None,
+    guidance: str | Path | NDArray[Any] | None = None,
+    guidance_label: int | None = None,
+    device: str = "auto",
+) -> Answered:
+    """The model's answer, and what a reader should know of it; arguments and errors as in :func:`explain`."""
+    marked = guided(scan, bundle, guidance, guidance_label)
+    model_input = bundle.prepare(focus(marked, bundle, point))
+    return ask(marked, bundle, classifier_of(bundle, device=device), model_input)
 
 
 def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:

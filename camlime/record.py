@@ -112,7 +112,7 @@ def explanation_of(record: Mapping[str, Any], folder: Path) -> Explanation:
         regions=Regions(labels, named, record["regions_origin"], *_structures(record)),
         input=ModelInput(
             torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
-            np.asarray(described["affine_ras"]),
+            np.asarray(described["affine_ras"], dtype=np.float64),
             torch.from_numpy(valid),
             tuple(described["spacing_mm"]),
         ),

@@ -27,6 +27,9 @@ from camlime.staging import JSON_NAME, staged
 REPORT_NAME = "report.html"
 """The page that may be written beside an explanation, and goes with it."""
 
+DAMAGED = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+"""What reading a record raises that is no JSON, or whose parts are missing, of another type or do not fit together."""
+
 _OVERVIEW = "overview.png"
 
 
@@ -68,7 +71,7 @@ def load_explanation(folder: str | Path) -> Explanation:
     """Read what :func:`save_explanation` wrote.
 
     Raises:
-        OutputError: it is not such a folder, or a file is missing or damaged.
+        OutputError: it is not such a folder, another version of camlime wrote it, or a file is missing or damaged.
     """
     folder = Path(folder)
     try:
@@ -82,8 +85,24 @@ def load_explanation(folder: str | Path) -> Explanation:
         return explanation_of(record, folder)
     except FileNotFoundError as error:
         raise OutputError(f"{error.filename} is missing", hint="give a folder that camlime explain wrote") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise OutputError(f"{folder / JSON_NAME} is damaged: {error!r}", hint="explain the scan again") from error
+    except DAMAGED as error:
+        raise unreadable(folder / JSON_NAME, error) from error
+
+
+def unreadable(file: Path, error: Exception) -> OutputError:
+    """What is said of a record that holds something else than this version reads, be it of an image or of slices.
+
+    Args:
+        file: the record.
+        error: that reading it raised. A key is not lost by damage: one that is missing, the writing version did not
+            know.
+    """
+    if isinstance(error, KeyError):
+        return OutputError(
+            f"{file} was written by another version of camlime: it lacks {error}",
+            hint="explain the scan again with this one",
+        )
+    return OutputError(f"{file} or what it names is damaged: {error!r}", hint="explain the scan again")
 
 
 def _earlier_files(folder: Path) -> list[Path]:

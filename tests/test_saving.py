@@ -305,6 +305,60 @@ def test_loading_what_is_not_there_or_damaged(tmp_path: Path) -> None:
         Explanation.load(tmp_path)
 
 
+@pytest.mark.parametrize("path", [("warnings",), ("prediction", "presumes"), ("attributions", "fused", "seconds")])
+def test_a_record_without_a_key_is_of_another_version(tmp_path: Path, path: tuple[str, ...]) -> None:
+    explanation().save(tmp_path)
+    change(tmp_path, *path)
+    with pytest.raises(OutputError, match=f"another version of camlime: it lacks '{path[-1]}'") as caught:
+        Explanation.load(tmp_path)
+    assert "explain the scan again" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("prediction",), []),
+        (("input", "shape"), [1, 2, 3]),
+        (("input", "affine_ras"), "x"),
+        (("attributions",), []),
+        (("regions",), [3]),
+    ],
+)
+def test_a_record_of_something_else_is_damaged(tmp_path: Path, path: tuple[str, ...], value: object) -> None:
+    explanation().save(tmp_path)
+    change(tmp_path, *path, to=value)
+    with pytest.raises(OutputError, match="is damaged"):
+        Explanation.load(tmp_path)
+
+
+def test_a_prediction_without_probabilities_is_said_in_words(tmp_path: Path) -> None:
+    explanation().save(tmp_path)
+    change(tmp_path, "prediction", "probabilities", to={})
+    with pytest.raises(OutputError, match=r"is damaged: .*the prediction has no probabilities"):
+        Explanation.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"x"', "null"])
+def test_json_that_is_no_record_is_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "explanation.json").write_text(text)
+    with pytest.raises(OutputError, match="is damaged"):
+        Explanation.load(tmp_path)
+
+
+def change(folder: Path, *path: str, to: object = ...) -> None:
+    """Give a part of ``explanation.json`` another value; without one, take it out."""
+    file = folder / "explanation.json"
+    record = json.loads(file.read_text())
+    part = record
+    for key in path[:-1]:
+        part = part[key]
+    if to is ...:
+        del part[path[-1]]
+    else:
+        part[path[-1]] = to
+    file.write_text(json.dumps(record))
+
+
 def test_strongest_voxel_lies_in_the_middle_of_a_plateau() -> None:
     values = np.zeros((9, 9))
     values[2:7, 3:6] = 1.0

@@ -12,6 +12,7 @@ from camlime.archives import hash_file
 from camlime.authoring.explain_config import bundle_folder
 from camlime.benchmark.settings import FORMAT
 from camlime.bundle.config import BundleFolder
+from camlime.bundle.screening import read_settings
 from camlime.errors import OutputError, RequestError
 from camlime.overview.words import clean, method_title
 from camlime.saving import staged
@@ -30,7 +31,7 @@ def write_card(folder: str | Path, summary: str | Path, *, force: bool = False) 
     """Write the evidence card of a benchmark into the bundle that it was made with.
 
     Args:
-        folder: the bundle's; nothing in it is resolved or run.
+        folder: the bundle's; of its explain.json is told what it presumes, and nothing in it is resolved or run.
         summary: ``summary.json`` of the benchmark, or the folder that it is in.
         force: replace a card that is there.
 
@@ -40,6 +41,7 @@ def write_card(folder: str | Path, summary: str | Path, *, force: bool = False) 
     Raises:
         RequestError: the summary is no summary, or of other weights.
         OutputError: there is a card already, or it cannot be written.
+        BundleError: its explain.json cannot be read.
         UntrustedBundleError: a link leads out of the bundle.
 
     Example:
@@ -52,8 +54,9 @@ def write_card(folder: str | Path, summary: str | Path, *, force: bool = False) 
         raise OutputError(f"{root / CARD} is there already", hint="use --force to replace it")
     found = read_summary(Path(summary))
     changed = _changed_configs(inside, found)
+    presumes = read_settings(inside).presumes
     try:
-        text = "\n".join(_card(found, changed)) + "\n"
+        text = "\n".join(_card(found, changed, presumes)) + "\n"
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RequestError(
             f"{summary} is no summary of a benchmark: {error!r}", hint="give the one that camlime benchmark wrote"
@@ -104,7 +107,7 @@ def _changed_configs(folder: BundleFolder, summary: Mapping[str, Any]) -> list[s
     return changed
 
 
-def _card(summary: Mapping[str, Any], changed: Sequence[str]) -> Iterator[str]:
+def _card(summary: Mapping[str, Any], changed: Sequence[str], presumes: str | None) -> Iterator[str]:
     bundle, cohort, settings = summary["bundle"], summary["cohort"], summary["settings"]
     yield f"# Evidence card: {_text(bundle['name'])} {_text(bundle['version'])}"
     yield ""
@@ -117,6 +120,8 @@ def _card(summary: Mapping[str, Any], changed: Sequence[str]) -> Iterator[str]:
     yield ""
     classes = ", ".join(f"{_text(name)} {count}" for name, count in cohort["classes"].items())
     yield f"- {cohort['patients']} patients, {cohort['cases']} cases (explained class: {classes})"
+    if presumes is not None:
+        yield f"- every case is presumed to show {_text(presumes)}, as every training image does"
     outlined = f"{cohort['outlines']} cases have an outline"
     if cohort["mean_prevalence"] is not None:
         outlined += f", which covers {cohort['mean_prevalence']:.1%} of the view on average: what chance would hit"

@@ -55,9 +55,19 @@ def read_configs(folder: BundleFolder) -> tuple[ConfigSource, ExplainSettings, l
         for found in others:
             source.merge(*found)
         notes.append(f"there is no inference config: {' and '.join(name for name, _ in others)} were read instead")
-    settings = ExplainSettings()
     if folder.find(SETTINGS_FILE) is not None:
         explain = folder.read(SETTINGS_FILE)
-        settings = ExplainSettings.parse(explain.get("explain", {}))
         source.merge(SETTINGS_FILE, {key: value for key, value in explain.items() if key != "explain"})
-    return source, settings, notes
+    return source, read_settings(folder), notes
+
+
+def read_settings(folder: BundleFolder) -> ExplainSettings:
+    """What the author says of explaining, as plain data; defaults where the bundle has no explain.json.
+
+    Raises:
+        BundleError: it is damaged.
+        UntrustedBundleError: a link leads out of the bundle.
+    """
+    if folder.find(SETTINGS_FILE) is None:
+        return ExplainSettings()
+    return ExplainSettings.parse(folder.read(SETTINGS_FILE).get("explain", {}))

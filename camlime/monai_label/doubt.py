@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from camlime.explanation import Explanation
-from camlime.overview.words import agreement_in_words, reason_in_words
+from camlime.overview.words import agreement_in_words, clean, reason_in_words
 
 UNKNOWN = 0.5
 """Of a study, or of a part of the doubt, that nothing is known of: before what was found sound, after what was not."""
@@ -51,7 +51,9 @@ def doubt_of(explanation: Explanation) -> Doubt:
     """The doubt about a study, from the map to show first, the agreement and the prediction.
 
     What was not measured counts as :data:`UNKNOWN`, with a sentence that says so. The answer on an image outside the
-    training domain is as uncertain as can be, whatever its probability.
+    training domain is as uncertain as can be, whatever its probability. That of an unconfirmed slice holds if it shows
+    what the bundle presumes: it is as uncertain as its probability, since without a point every study has such a slice,
+    and none would come before another.
     """
     lead = explanation.best
     found = explanation.evidence.get(lead.method) if lead is not None else None
@@ -75,6 +77,8 @@ def doubt_of(explanation: Explanation) -> Doubt:
         words = explanation.likeness.words if explanation.likeness is not None and unlike else outside
         reasons.insert(0, f"{words[0].upper()}{words[1:]}.")
         uncertainty = 1.0
+    elif explanation.prediction.unconfirmed:
+        reasons.insert(0, f"No class: nobody said that the image shows {clean(explanation.prediction.presumes)}.")
     return Doubt(
         evidence=UNKNOWN if found is None or found.supported is None else float(not found.supported),
         conflict=UNKNOWN if agreement is None else _CONFLICT[agreement.badge],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from camlime.monai_label.slices import ChosenSlice, choose_slice
 from camlime.monai_label.study import Study
 from camlime.pipeline import Listeners, Prepared, classifier_of, explain, focus
 from camlime.scan import Scan
+from camlime.slices.answers import UNCONFIRMED
 from camlime.worker.engine.warm import Kept, stamp
 from camlime.worker.engine.work import in_fields
 
@@ -155,6 +156,9 @@ class Explainer:
                 device=self._device,
                 **asked.settings,
             )
+            # Explained as a picture that somebody chose; whether anybody did is known here alone.
+            prediction = replace(explanation.prediction, unconfirmed=chosen.flag == UNCONFIRMED)
+            explanation = replace(explanation, prediction=prediction)
             return Explained(explanation, scan, point or chosen.middle_ras, chosen)
 
         return self._kept((file_key, name, method, point, asked.key), work)

@@ -19,7 +19,6 @@ from camlime.overview.words import agreement_in_words, evidence_in_words, unit_o
 from camlime.record import plain, record_of
 from camlime.resampling import resample
 from camlime.scan import save_volume
-from camlime.slices.answers import UNCONFIRMED
 
 LABELS = {level.name: level.label for level in EVIDENCE_LEVELS}
 """Name and number of each level. 3D Slicer's plug-in gives the n-th name the number n, so none may be left out."""
@@ -71,13 +70,11 @@ def result_json(explained: Explained, study: Study) -> dict[str, Any]:
     explanation = explained.explanation
     record = record_of(explanation)
     lead = explanation.best
-    slice_flag = None if explained.slice is None else explained.slice.flag
     told = {
         "label_names": LABELS,
         "levels": [{key: getattr(level, key) for key in ("label", "key", "name", "meaning", "colour")}
                    for level in EVIDENCE_LEVELS],
-        "prediction": record["prediction"]
-        | ({} if slice_flag is None else {"class": None, "unconfirmed": slice_flag == UNCONFIRMED}),
+        "prediction": record["prediction"],
         "explained_class": record["explained_class"],
         "method": None if lead is None else lead.method,
         "unit": None if lead is None else unit_of(lead),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from camlime.errors import OutputError
 from camlime.explanation import Explanation
-from camlime.saving import load_explanation
+from camlime.saving import DAMAGED, load_explanation, unreadable
 from camlime.slices.answers import SliceAnswer
 from camlime.slices.saving import FORMAT, slice_folder
 from camlime.slices.stacking import stacked
@@ -91,14 +91,14 @@ def load_slices(folder: str | Path) -> SavedSlices:
     """Read what :func:`camlime.slices.saving.save_slices` wrote.
 
     Raises:
-        OutputError: it is not such a folder, or a file is missing or damaged.
+        OutputError: it is not such a folder, another version of camlime wrote it, or a file is missing or damaged.
     """
     folder = Path(folder)
     file = folder / JSON_NAME
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise OutputError(f"{file} has format {record['format']!r}, not {FORMAT!r}")
+        if record.get("format") != FORMAT:
+            raise OutputError(f"{file} has format {record.get('format')!r}, not {FORMAT!r}")
         grid = record["grid"]
         image: Any = nib.load(folder / "input.nii.gz")
         images = np.asarray(image.dataobj, dtype=np.float32).reshape(grid["shape"])
@@ -125,8 +125,8 @@ def load_slices(folder: str | Path) -> SavedSlices:
     except FileNotFoundError as error:
         missing = error.filename or error
         raise OutputError(f"{missing} is missing", hint="give a folder that camlime explain wrote") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, ImageFileError) as error:
-        raise OutputError(f"{file} or what it names is damaged: {error!r}", hint="explain the scan again") from error
+    except (*DAMAGED, OSError, EOFError, ImageFileError) as error:
+        raise unreadable(file, error) from error
     return found
 
 
@@ -135,8 +135,9 @@ def _check(found: SavedSlices) -> None:
 
     Raises:
         ValueError: they do not.
-        KeyError: a slice has no probability of some class.
     """
+    if not found.class_names:
+        raise ValueError("there are no classes")
     reach = range(found.first, found.first + found.shape[2])
     if not found.answers or any(answer.index not in reach for answer in found.answers):
         raise ValueError("slices outside the stacked grid")
@@ -144,8 +145,8 @@ def _check(found: SavedSlices) -> None:
         if explanation.input.spatial_shape != found.shape[:2]:
             raise ValueError("a slice's own explanation is on another grid")
     for answer in found.answers:
-        if answer.speaks:
-            _ = [answer.probabilities[name] for name in found.class_names]
+        if answer.speaks and not set(found.class_names) <= set(answer.probabilities):
+            raise ValueError(f"slice {answer.index} has no probability of some class")
 
 
 def _answer(row: Mapping[str, Any]) -> SliceAnswer:

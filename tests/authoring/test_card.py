@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from camlime.authoring import card
 from camlime.bundle import Bundle
+from camlime.bundle.config import BundleFolder
+from camlime.bundle.screening import read_settings
+from camlime.bundle.shipped import shipped_bundles
 from camlime.cli.app import app
 
 
@@ -104,6 +107,28 @@ def test_what_it_says(case: tuple[Path, Path, dict[str, Any]]) -> None:
     assert "7.77" not in text
     assert "seconds" not in text
     assert "changed since" not in text
+
+
+def test_it_says_what_is_presumed(case: tuple[Path, Path, dict[str, Any]]) -> None:
+    root, path, _ = case
+    assert run(root, "--summary", path).exit_code == 0
+    assert "presumed" not in (root / "docs" / "evidence_card.md").read_text()
+    (root / "configs" / "explain.json").write_text(json.dumps({"explain": {"presumes": "a <b>tumour"}}))
+    assert run(root, "--summary", path, "--force").exit_code == 0
+    text = (root / "docs" / "evidence_card.md").read_text()
+    assert (
+        "ill\\|er 14)\n- every case is presumed to show a \\<b\\>tumour, as every training image does\n- 14 cases"
+        in text
+    )
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_shipped_cards_say_what_is_presumed(name: str) -> None:
+    root = shipped_bundles()[name]
+    presumes = read_settings(BundleFolder(root)).presumes
+    said = [line for line in (root / card.CARD).read_text(encoding="utf-8").splitlines() if "presumed" in line]
+    line = f"- every case is presumed to show {presumes}, as every training image does"
+    assert said == ([] if presumes is None else [line])
 
 
 def test_never_overwrites_unasked(case: tuple[Path, Path, dict[str, Any]]) -> None:

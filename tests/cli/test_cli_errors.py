@@ -93,7 +93,7 @@ def test_a_defect_asks_for_debug(camlime: Run, volume: Path, bundle: Path, monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by [zero]")
 
-    monkeypatch.setattr("camlime.pipeline.classify", broken)
+    monkeypatch.setattr("camlime.pipeline.answer", broken)
     result = camlime("classify", volume, "--bundle", bundle)
     assert result.exit_code == 70
     assert "ZeroDivisionError: by [zero]" in result.stderr and "--debug" in result.stderr

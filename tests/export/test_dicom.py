@@ -17,6 +17,7 @@ from camlime.bundle.model_input import ModelInput
 from camlime.errors import OutputError, RequestError, ScanError
 from camlime.explanation import Explanation
 from camlime.export.dicom import export_dicom
+from camlime.export.dicom.codes import described
 from camlime.levels import case_levels
 from camlime.regions import Regions
 from camlime.scan import Scan
@@ -231,6 +232,41 @@ def test_the_report_has_no_class_where_there_is_none(
     assert len(group.get_measurements()) == (2 if prediction.has_class else 0)
     comments = [i.value for i in group[0].ContentSequence if i.ValueType == "TEXT" and i.name.meaning == "Comment"]
     assert comments[1] == comment
+    about = [q.name.meaning for q in group.get_qualitative_evaluations() if q.name.value == "explained"]
+    without = "Class that the maps are about; the image was given no class"
+    assert about == ["Explained class" if prediction.has_class else without]
+
+
+@pytest.mark.parametrize(
+    "name", ["bright", "a name that is longer than any list of series in a viewer shows to its reader"]
+)
+@pytest.mark.parametrize("unconfirmed", [False, True])
+def test_every_series_says_where_there_is_no_class(exported: Any, tmp_path: Path, name: str, unconfirmed: bool) -> None:
+    explanation, source, _ = exported("oblique")
+    prediction = dataclasses.replace(explanation.prediction, presumes="a nodule", unconfirmed=unconfirmed)
+    prediction = dataclasses.replace(prediction, probabilities={"dark": 0.2, name: 0.8}, most_probable=name)
+    told = dataclasses.replace(explanation, prediction=prediction, explained_class=name)
+    datasets = {f.stem: pydicom.dcmread(f) for f in export_dicom(told, source, tmp_path / "out")}
+    said = {stem: dataset.SeriesDescription for stem, dataset in datasets.items()}
+    said |= {f"{stem} content": d.ContentDescription for stem, d in datasets.items() if "ContentDescription" in d}
+    assert {"segmentation content", "fused_std content"} <= set(said)
+    for text in said.values():
+        assert len(text) <= 64
+        assert f" for {name[:6]}" in text
+        assert text.endswith(", no class") is unconfirmed, text
+    assert ("prediction" in said["report"]) is not unconfirmed
+    if name == "bright" and unconfirmed:
+        assert said["report"] == "camlime evidence for bright, no class"
+        assert said["fused_std content"] == "Fused, one SD for bright, no class"
+
+
+def test_a_method_with_an_endless_name_leaves_room_for_what_matters() -> None:
+    """Names of methods are read from a folder, which anybody may have written."""
+    explanation = explanation_of("straight")
+    unseen = dataclasses.replace(explanation.prediction, unconfirmed=True)
+    said = described("m" * 200, dataclasses.replace(explanation, prediction=unseen))
+    assert len(said) <= 64
+    assert said.endswith(", no class")
 
 
 def test_the_report_holds_prediction_levels_and_regions(exported: Any) -> None:

@@ -70,6 +70,14 @@ def test_nor_is_an_answer_on_another_sequence(explanation):
     assert doubt.reasons[0] == "Outside the training domain ('FLAIR' speaks of flair): no class."
 
 
+def test_a_slice_that_nobody_confirmed_has_a_reason_and_keeps_its_place(explanation):
+    """Without a point all studies are unconfirmed: a doubt that is 1 for each of them would order none."""
+    unseen = replace(explanation.prediction, presumes="a\ttumour", unconfirmed=True)
+    doubt, confirmed = doubt_of(replace(explanation, prediction=unseen)), doubt_of(explanation)
+    assert doubt.reasons == ("No class: nobody said that the image shows a tumour.", *confirmed.reasons)
+    assert doubt.value == confirmed.value
+
+
 def test_what_was_not_measured_is_unknown_and_said(explanation):
     doubt = doubt_of(replace(explanation, evidence={}, agreement=None))
     assert (doubt.evidence, doubt.conflict) == (UNKNOWN, UNKNOWN)

@@ -35,12 +35,12 @@ runner = CliRunner()
 
 
 def with_settings(bundle_path, folder, **settings):
-    """A copy of the bundle with more in its explain.json."""
+    """A copy of the bundle with more in its explain.json; what is ``None`` is left out of it."""
     path = folder / "bundle"
     shutil.copytree(bundle_path, path)
     file = path / "configs" / "explain.json"
     record = json.loads(file.read_text())
-    record["explain"] |= settings
+    record["explain"] = {key: value for key, value in {**record["explain"], **settings}.items() if value is not None}
     file.write_text(json.dumps(record))
     return path
 
@@ -161,14 +161,20 @@ def test_a_slice_of_its_own_says_that_nobody_confirmed_it(explained, tmp_path):
     assert any(row.predicted for row in classes(confirmed)[0])
 
 
-def test_a_file_that_lacks_what_is_promised_is_said_to_be_damaged(explained, tmp_path):
+@pytest.mark.parametrize("part", ["", "slice_013"])
+def test_a_folder_that_says_nothing_of_what_is_presumed_is_of_another_version(explained, tmp_path, part):
+    """Not damaged: nothing happened to the file. Of all slices, and of one that was explained."""
     shutil.copytree(explained, tmp_path / "out")
-    file = tmp_path / "out" / "explanation.json"
+    file = tmp_path / "out" / part / "explanation.json"
     record = json.loads(file.read_text())
-    del record["presumes"]
+    del (record["prediction"] if part else record)["presumes"]
     file.write_text(json.dumps(record))
-    with pytest.raises(camlime.errors.OutputError, match="damaged"):
-        load_slices(tmp_path / "out")
+    done = run("report", tmp_path / "out")
+    assert done.exit_code == camlime.errors.OutputError.exit_code
+    said = " ".join(done.output.split())
+    assert "was written by another version of camlime: it lacks 'presumes'" in said
+    assert "explain the scan again" in said
+    assert "damaged" not in said and "KeyError" not in said
 
 
 def test_the_page_words_every_slice_by_its_state(explained, tmp_path):
@@ -427,3 +433,22 @@ def test_a_series_that_contradicts_has_no_class_whoever_saw_what(bundle_path, tm
     assert not found.strongest(3)
     result = explain_slices(scan, bundle, explained=[12], methods=["gradcam"], evidence_budget=0, device="cpu")
     assert result.explanations[12].prediction.outside_because == "'Ax FLAIR' speaks of flair"
+
+
+@pytest.mark.parametrize("kind", ["outside", "inside"])
+def test_classify_says_what_speaks_against_an_answer(bundle_path, pictures, tmp_path, kind):
+    """Of a bundle that says nothing of slices, whose answer to one image is not told slice by slice."""
+    expected = {"name": "a T1 series", "unwanted": ["flair"]}
+    path = with_settings(bundle_path, tmp_path, presumes="a lesion", sequence=expected, slices=None)
+    image = pictures[kind].image.numpy()[0][..., None]
+    file = save_volume(tmp_path / "flair.nii.gz", image, np.diag([1.5, 1.5, 3.0, 1.0]))
+    done = run("classify", file, "--bundle", path)
+    told = json.loads(run("classify", file, "--bundle", path, "--json").stdout)
+    *unlike, series = told["warnings"]
+    assert series == "this may not be a T1 series, which the bundle was trained on: 'flair.nii.gz' speaks of flair"
+    assert [text.startswith("the image is unlike the training data (score") for text in unlike] == (
+        [True] if kind == "outside" else []
+    )
+    for warning in told["warnings"]:
+        assert f"warning: {warning}" in " ".join(done.stderr.split())
+        assert warning not in done.stdout

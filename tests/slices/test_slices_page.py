@@ -132,8 +132,9 @@ def test_another_scan_is_refused(found, scan):
         lambda record: record["grid"].update(shape=[1, 2, 3]),
         lambda record: record["grid"].update(affine_ras="x"),
         lambda record: record.update(classes=["unheard of"]),
-        lambda record: record.pop("domain"),
         lambda record: record.update(slices=[]),
+        lambda record: record.update(classes=[]),
+        lambda record: [row.update(probabilities={}) for row in record["slices"]],
     ],
 )
 def test_a_damaged_record_is_said(folder, tmp_path, change):

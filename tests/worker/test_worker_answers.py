@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from support.blob_bundle import write_blob_bundle
 from typer.testing import CliRunner
-from worker.conftest import Talk, with_code
+from worker.conftest import SHAPE, Talk, with_code
 
 import camlime
 from camlime.levels import evidence_levels
@@ -53,6 +53,20 @@ def test_classify(talk: Talk, volume: Path, bundle: Path) -> None:
     assert answer["prediction"]["class"] == expected.class_name
     assert answer["prediction"]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert answer["prediction"]["logits"] == pytest.approx(expected.logits, abs=1e-5)
+
+
+def test_classify_says_what_speaks_against_its_answer(talk: Talk, volume: Path, tmp_path: Path) -> None:
+    """Of one image; of a range of slices, once for all of them."""
+    explain = {"sequence": {"name": "a T1 series", "unwanted": ["ball"]}}
+    said = "this may not be a T1 series, which the bundle was trained on: 'ball.nii.gz' speaks of ball"
+    whole = write_blob_bundle(tmp_path / "whole", SHAPE, explain=explain)
+    answer = talk.ask("classify", scan=volume, bundle=whole, device="cpu")
+    assert (answer["warnings"], answer["assumptions"]) == ([said], [])
+    flat = write_blob_bundle(tmp_path / "flat", SHAPE[:2], explain=explain)
+    slices = {"axis": 2, "first": 5, "last": 6}
+    answer = talk.ask("classify", scan=volume, bundle=flat, device="cpu", slices=slices)
+    assert said in answer["warnings"]
+    assert not set(answer["warnings"]) & set(answer["assumptions"])
 
 
 def test_explain_is_what_the_engine_says(talk: Talk, volume: Path, bundle: Path, tmp_path: Path) -> None:

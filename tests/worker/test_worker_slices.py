@@ -50,9 +50,13 @@ def loaded(told: dict[str, Any]) -> np.ndarray:
     return array
 
 
-def test_one_slice_is_a_case_of_its_own_held_as_the_bundle_wants_it(talk, flat_bundle, lesion, tmp_path):
+@pytest.mark.parametrize(("beside", "class_name"), [(0, None), (3, "bright")])
+def test_one_slice_is_a_case_of_its_own_held_as_the_bundle_wants_it(
+    talk, flat_bundle, lesion, tmp_path, beside, class_name
+):
+    """Through the lesion's middle, where it is brighter than the training data, and beside it."""
     scan = scan_of(lesion)
-    n = at_lesion(scan, "coronal")
+    n = at_lesion(scan, "coronal") - beside
     asked = {"scan": lesion, "bundle": flat_bundle, "device": "cpu", "slices": {"plane": "coronal", "first": n}}
     result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
     bundle = Bundle.load(flat_bundle)
@@ -61,7 +65,8 @@ def test_one_slice_is_a_case_of_its_own_held_as_the_bundle_wants_it(talk, flat_b
     values = loaded(result["maps"]["lime"]["values"])
     np.testing.assert_allclose(values, expected.attributions["lime"].values, atol=1e-5)
     np.testing.assert_array_equal(result["affine_ras"], expected.input.affine)
-    assert result["prediction"]["class"] == expected.prediction.as_dict()["class"]
+    assert result["prediction"]["class"] == expected.prediction.class_name == class_name
+    assert (result["prediction"]["outside_because"] is None) is (class_name is not None)
     assert np.linalg.norm(np.array(result["strongest_point_ras_mm"]) - POINT) < 12
     probabilities = talk.ask("classify", **asked)["prediction"]["probabilities"]
     assert probabilities == pytest.approx(result["prediction"]["probabilities"])
@@ -168,8 +173,11 @@ def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bund
     prediction = talk.ask("classify", **asked)["prediction"]
     assert prediction["class"] is None
     assert prediction["outside_because"] == "unlike the training data"
+    [said] = talk.ask("classify", **asked)["warnings"]
+    assert said.startswith("the image is unlike the training data (score")
     result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
     assert result["prediction"]["class"] is None
+    assert said in result["warnings"]
     mask = np.zeros(noise.shape[1:], dtype=np.uint8)
     mask[20:30, 20:30] = 1
     np.save(tmp_path / "mask.npy", mask)

@@ -54,17 +54,18 @@ def classify(
             raise RequestError("guidance marks something in one image, not in slices of a volume")
         classify_and_print(read, loaded, slicing, device, as_json=as_json)
         return
-    prediction = pipeline.classify(
+    found = pipeline.answer(
         read, loaded, point=place.in_ras(read), guidance=guidance, guidance_label=guidance_label, device=device
     )
     if as_json:
         answer = {
-            **prediction.as_dict(),
+            **found.prediction.as_dict(),
             "bundle": {"name": loaded.name, "version": loaded.version},
             "assumptions": list(loaded.assumptions),
+            "warnings": list(found.warnings),
         }
         typer.echo(json.dumps(answer, indent=2))
         return
-    stdout().prediction(prediction)
-    for assumption in loaded.assumptions:
-        stderr().line(("warning: ", "yellow"), (assumption, ""))
+    stdout().prediction(found.prediction)
+    for warning in (*found.warnings, *loaded.assumptions):
+        stderr().line(("warning: ", "yellow"), (warning, ""))

@@ -5,16 +5,13 @@ from __future__ import annotations
 import shlex
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from camlime.cli import options
 from camlime.cli.places import Place, check_writable
 from camlime.cli.reporting import reported
-
-if TYPE_CHECKING:
-    from camlime.bundle import ExplainSettings
 
 PHANTOM = "chest_ct_nodule"
 """The phantom that is made here; a bundle says in its ``explain.json`` that it is demonstrated by it."""
@@ -90,23 +87,15 @@ def _suitable_bundle() -> str:
         RequestError: there is none.
     """
     from camlime.bundle import shipped_bundles
+    from camlime.bundle.config import BundleFolder
+    from camlime.bundle.screening import read_settings
     from camlime.errors import RequestError
 
     for name, folder in shipped_bundles().items():
-        settings = _settings(folder)
-        if settings is not None and settings.demo_phantom is not None and settings.demo_phantom.name == PHANTOM:
+        phantom = read_settings(BundleFolder(folder)).demo_phantom
+        if phantom is not None and phantom.name == PHANTOM:
             return name
     raise RequestError(
         f"no shipped bundle is demonstrated by the phantom '{PHANTOM}'",
         hint='give --bundle, or write "demo_phantom" into a bundle\'s configs/explain.json',
     )
-
-
-def _settings(folder: Path) -> ExplainSettings | None:
-    from camlime.bundle.config import BundleFolder
-    from camlime.bundle.settings import SETTINGS_FILE, ExplainSettings
-
-    root = BundleFolder(folder)
-    if root.find(SETTINGS_FILE) is None:
-        return None
-    return ExplainSettings.parse(root.read(SETTINGS_FILE).get("explain", {}))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from camlime.explanation import Explanation
-from camlime.export.dicom.codes import MAKER, fit, keep_laterality
+from camlime.export.dicom.codes import MAKER, described, keep_laterality
 from camlime.export.dicom.device import MODEL_NAME
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.source import Source
@@ -45,7 +45,7 @@ def secondary_capture(explanation: Explanation, source: Source, *, series_number
         instance_number=1,
         manufacturer=MAKER,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
-        series_description=fit(f"camlime overview of evidence for {explanation.explained_class}", 64),
+        series_description=described("camlime overview of evidence", explanation),
     )
     dataset.PatientOrientation = None  # a page of several planes has no orientation of its own
     keep_laterality(dataset, source.headers[0])

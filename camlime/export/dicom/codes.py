@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from camlime.explanation import Explanation
 from camlime.levels import CODE_SCHEME, Level
 from camlime.overview.words import clean
 
@@ -15,7 +16,12 @@ SCHEME_NAME = "camlime: evidence used by a classifier"
 MAKER = "SlicerXAI"
 
 LONGEST_MEANING = 64
-"""Characters that a code's meaning (value representation LO) can hold."""
+"""Characters that a code's meaning, and any other attribute of value representation LO, can hold."""
+
+NO_CLASS = ", no class"
+"""Ends a description where the image has no class: lists of series show nothing else."""
+
+_LONGEST_WHAT = 40
 
 
 def private(value: str, meaning: str) -> Any:
@@ -40,6 +46,20 @@ def fit(text: object, longest: int) -> str:
     """
     said = clean(text).replace("\\", "/")
     return said if len(said) <= longest else f"{said[: longest - 1]}…"
+
+
+def described(what: str, explanation: Explanation) -> str:
+    """What an object shows and for which class, in at most 64 characters, for lists of series and of objects.
+
+    A long name of a class is cut, but never that the image has no class.
+
+    Args:
+        what: such as "camlime maps"; a method's title may come from a file.
+        explanation: whose explained class it is.
+    """
+    end = "" if explanation.prediction.has_class else NO_CLASS
+    start = f"{fit(what, _LONGEST_WHAT)} for "
+    return f"{start}{fit(explanation.explained_class, LONGEST_MEANING - len(start) - len(end))}{end}"
 
 
 def level_code(level: Level) -> Any:

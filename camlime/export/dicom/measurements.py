@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from camlime.explanation import Explanation
-from camlime.export.dicom.codes import LONGEST_MEANING, MAKER, fit, level_code, name_scheme, private, spatial_concept
+from camlime.export.dicom.codes import (
+    LONGEST_MEANING,
+    MAKER,
+    described,
+    fit,
+    level_code,
+    name_scheme,
+    private,
+    spatial_concept,
+)
 from camlime.export.dicom.device import MODEL_NAME
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.parametric_map import slices_in_view
@@ -79,7 +88,10 @@ class MeasurementReport:
             is_complete=self._explanation.complete,
             is_final=False,
             is_verified=False,
-            series_description=fit(f"camlime prediction and evidence for {self._explanation.explained_class}", 64),
+            series_description=described(
+                "camlime prediction and evidence" if self._explanation.prediction.has_class else "camlime evidence",
+                self._explanation,
+            ),
         )
         dataset.ManufacturerModelName = MODEL_NAME
         dataset.SoftwareVersions = __version__
@@ -92,6 +104,9 @@ class MeasurementReport:
 
         sr, prediction = self._hd.sr, self._explanation.prediction
         names = list(prediction.probabilities)
+        explained = (
+            "Explained class" if prediction.has_class else "Class that the maps are about; the image was given no class"
+        )
         classes = {name: private(f"class_{i}", name) for i, name in enumerate(names)}
         said = (
             []
@@ -99,7 +114,7 @@ class MeasurementReport:
             else [(private("predicted", "Predicted class"), classes[prediction.most_probable])]
         )
         if self._explanation.explained_class in classes:
-            said.append((private("explained", "Explained class"), classes[self._explanation.explained_class]))
+            said.append((private("explained", explained), classes[self._explanation.explained_class]))
         for method, evidence in self._explanation.evidence.items():
             value = {True: "supported", False: "not_supported", None: "not_judged"}[evidence.supported]
             name = private("verdict", f"Verdict on the map {method}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.explanation import Explanation
-from camlime.export.dicom.codes import fit, name_scheme, private
+from camlime.export.dicom.codes import described, fit, name_scheme, private
 from camlime.export.dicom.device import equipment
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.source import Source
@@ -113,8 +113,8 @@ def parametric_map(
             )
         ],
         content_label=fit("".join(c if c.isalnum() else "_" for c in one.name).upper(), 16),
-        content_description=fit(f"{one.title} for {explanation.explained_class}", 64),
-        series_description=fit(f"camlime maps for {explanation.explained_class}", 64),
+        content_description=described(one.title, explanation),
+        series_description=described("camlime maps", explanation),
         **equipment(),
     )
     _order_frames(dataset, source)

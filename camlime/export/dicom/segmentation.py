@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.explanation import Explanation
-from camlime.export.dicom.codes import fit, level_code, name_scheme, spatial_concept
+from camlime.export.dicom.codes import described, level_code, name_scheme, spatial_concept
 from camlime.export.dicom.device import MODEL_NAME, equipment, settings_in_words
 from camlime.export.dicom.packages import highdicom
 from camlime.export.dicom.source import Source
@@ -89,8 +89,8 @@ def segmentation(
         sop_instance_uid=hd.UID(),
         instance_number=1,
         content_label="EVIDENCE",
-        content_description=fit(f"Levels of evidence for {explanation.explained_class}", 64),
-        series_description=fit(f"camlime levels of evidence for {explanation.explained_class}", 64),
+        content_description=described("Levels of evidence", explanation),
+        series_description=described("camlime levels of evidence", explanation),
         **equipment(),
     )
     name_scheme(dataset)

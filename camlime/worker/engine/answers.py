@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.errors import RequestError
-from camlime.explanation import Prediction
 from camlime.methods.case import Progress
-from camlime.pipeline import Listeners, ask, explain
+from camlime.pipeline import Answered, Listeners, ask, explain
 from camlime.record import plain
 from camlime.region_source import labels_on_scan
 from camlime.regions import Regions
@@ -36,13 +35,19 @@ def answer_classify(task: Task, warm: Warm) -> Answer:
     if is_range(task.request):
         return classify_range(task, warm)
     ready = warm.ready(task)
-    prediction = _asked(ready)
-    return Answer({"prediction": told_prediction(prediction), "assumptions": list(ready.bundle.assumptions)})
+    found = _asked(ready)
+    return Answer(
+        {
+            "prediction": told_prediction(found.prediction),
+            "assumptions": list(ready.bundle.assumptions),
+            "warnings": list(found.warnings),
+        }
+    )
 
 
-def _asked(ready: Ready) -> Prediction:
+def _asked(ready: Ready) -> Answered:
     assert ready.scan is not None
-    return ask(ready.scan, ready.bundle, ready.prepared.classifier, ready.prepared.input).prediction
+    return ask(ready.scan, ready.bundle, ready.prepared.classifier, ready.prepared.input)
 
 
 def answer_explain(task: Task, warm: Warm) -> Answer:
@@ -55,7 +60,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     ready = warm.ready(task, amp=settings.get("amp", False), batch_size=settings.get("batch_size"))
     assert ready.scan is not None
     schedule = Schedule(plan(ready.bundle, settings, own_regions="regions" in request), ready.speed)
-    prediction = _asked(ready)
+    prediction = _asked(ready).prediction
     explained = request.get("class_name", prediction.most_probable)
     ready.prepared.classifier.class_index(explained)
     grid = ready.prepared.input

@@ -37,7 +37,15 @@ def classify_range(task: Task, warm: Warm) -> Answer:
     model = warm.model(task)
     scan, plane, slices = _cut(task, warm, model)
     answers = classify_slices(scan, model.bundle, plane=plane, slices=slices, classifier=model.classifier)
-    return Answer({"prediction": None, "slices": told_slices(answers), "assumptions": list(model.bundle.assumptions)})
+    assumptions = model.bundle.assumptions
+    return Answer(
+        {
+            "prediction": None,
+            "slices": told_slices(answers),
+            "assumptions": list(assumptions),
+            "warnings": [warning for warning in answers.warnings if warning not in assumptions],
+        }
+    )
 
 
 def explain_range(task: Task, warm: Warm, settings: Mapping[str, Any]) -> Answer:
