@@ -158,7 +158,7 @@ class Explainer:
             )
             # Explained as a picture that somebody chose; whether anybody did is known here alone.
             prediction = replace(explanation.prediction, unconfirmed=chosen.flag == UNCONFIRMED)
-            explanation = replace(explanation, prediction=prediction)
+            explanation = explanation.answered(prediction)
             return Explained(explanation, scan, point or chosen.middle_ras, chosen)
 
         return self._kept((file_key, name, method, point, asked.key), work)
