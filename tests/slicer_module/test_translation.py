@@ -90,9 +90,10 @@ SURVIVES = Randomisation(0.91, 0.9, 0.5, 3, True)
 )
 def test_the_verdict_is_made_from_numbers(abroad, found):
     kept = {"supported": found["supported"], "in_words": found["in_words"], "numbers": of_evidence(found)}
-    sentences = evidence_sentences(kept)
-    assert len(sentences) >= 2
-    assert [text for text in sentences if left(text)] == []
+    for prediction in ({}, {"presumes": "Lung", "unconfirmed": True}):
+        sentences = evidence_sentences(kept, prediction)
+        assert len(sentences) >= 2
+        assert [text for text in sentences if left(text)] == []
 
 
 def numbers_in(text: str) -> list[str]:

@@ -152,7 +152,9 @@ def test_what_a_view_shows_is_seen_and_a_range_is_not(talk, flat_bundle, lesion,
     one = talk.ask("classify", **asked, slices={"plane": "axial", "first": n})["prediction"]
     assert one["class"] in ("dark", "bright")
     assert (one["presumes"], one["outside_because"]) == ("a lesion", None)
-    several = talk.ask("classify", **asked, slices={"plane": "axial", "first": n, "last": n + 1})["slices"]["answers"]
+    told = talk.ask("classify", **asked, slices={"plane": "axial", "first": n, "last": n + 1})["slices"]
+    assert told["presumes"] == "a lesion"
+    several = told["answers"]
     assert several[0]["class"] is None
     assert several[0]["flag"] == "unconfirmed"
     assert several[0]["class_if_present"] == one["class"]
