@@ -145,6 +145,12 @@ class Explanation:
         return replace(self, prediction=prediction, evidence=evidence)
 
     @property
+    def title(self) -> str:
+        """Of pages and scenes: a question about the class where the image has one, else whose evidence is shown."""
+        name = self.explained_class
+        return f"Why {name}?" if self.prediction.has_class else f"Evidence for {name}"
+
+    @property
     def best(self) -> Attribution | None:
         """The attribution to show first: fused, else lime, else the first there is."""
         return leading(self.attributions)

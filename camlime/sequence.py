@@ -16,6 +16,14 @@ _DESCRIPTION = "0008|103e"  # SeriesDescription
 _DESCRIPTIONS = (_DESCRIPTION, "0018|1030")  # and ProtocolName, which often lists all series of an examination
 _MODALITY = "0008|0060"
 _CONTRAST = "0018|0010"  # ContrastBolusAgent
+GIVEN = {
+    "modality": _MODALITY,
+    "series_description": "0008|103e",
+    "protocol_name": "0018|1030",
+    "contrast_agent": _CONTRAST,
+}
+"""Tags by their names in :attr:`camlime.Scan.header`."""
+
 _DENY_CONTRAST = {"pre"}
 _CONTRAST_WORDS = ("post", "contrast", "gad", "gd", "+c", "c+", "ce-", "-ce", "_ce", "enhanc", "t1c", "t1ce")
 
@@ -92,7 +100,9 @@ def _runs_on(left: str, right: str) -> bool:
 
 
 def _tags(scan: Scan) -> dict[str, str]:
-    """Header fields of one file of the scan's DICOM series; empty for any other format."""
+    """Header fields that came with the scan, else those of one file of its DICOM series; empty for any other format."""
+    if scan.header is not None:
+        return {tag: scan.header[name] for name, tag in GIVEN.items() if name in scan.header}
     file = _a_file(scan.source, scan.series_uid) if scan.series_uid is not None else None
     if file is None:
         return {}

@@ -43,7 +43,11 @@ class AnswerPanel:
             self._list_slices(slice_words.kept(event["slices"], ""))
 
     def predict(self, prediction: Mapping[str, Any], explained_class: str) -> None:
-        """Show a prediction before there is a map; without a class where the image is outside the training domain."""
+        """Show a prediction before there is a map.
+
+        An image outside the training domain has neither a class nor probabilities. The probabilities of an unconfirmed
+        one are shown with the condition under which they hold, below a row that says that it has no class.
+        """
         if prediction.get("outside_because"):
             fill_table(self._ui.predictionTable, [_("Class")], [[flag_words("out of domain")]])
             return
@@ -51,8 +55,12 @@ class AnswerPanel:
         table = self._ui.predictionTable
         presumed = prediction.get("presumes")
         head = _("Class, if the image shows {thing}").format(thing=presumed) if presumed else _("Class")
-        fill_table(table, [head, _("Probability")], [[name, ""] for name in names])
-        for row, name in enumerate(names):
+        heads, rows = [head, _("Probability")], [[name, ""] for name in names]
+        if prediction.get("unconfirmed"):
+            heads[1] = _("Probability, if {thing} is there").format(thing=presumed)
+            rows.insert(0, [flag_words("unconfirmed"), ""])
+        fill_table(table, heads, rows)
+        for row, name in enumerate(names, start=len(rows) - len(names)):
             probability = float(prediction["probabilities"][name])
             set_bar(table, row, 1, probability, percent(probability))
             if name == explained_class:
@@ -102,7 +110,8 @@ class AnswerPanel:
         agreement = summary.get("agreement")
         ui.agreementLabel.text = "" if not agreement else agreement_badge(agreement["badge"])
         words = [] if not summary else [_explained(supported, several=bool(summary.get("slices")))]
-        words += evidence_sentences(evidence) + ([] if not agreement else [agreement_sentence(agreement)])
+        words += evidence_sentences(evidence, summary.get("prediction"))
+        words += [] if not agreement else [agreement_sentence(agreement)]
         ui.verdictLabel.text = " ".join(words)
 
     def _chart(self) -> None:
@@ -121,7 +130,9 @@ def _class_words(row: Mapping[str, Any]) -> str:
     if row["class"] is not None:
         return str(row["class"])
     if row.get("class_if_present") is not None:
-        return _("{name}, if confirmed").format(name=row["class_if_present"])
+        if row.get("presumes"):
+            return _("{name}, if {thing} is there").format(name=row["class_if_present"], thing=row["presumes"])
+        return _("{name}, if confirmed").format(name=row["class_if_present"])  # in scenes of earlier versions
     return flag_words(row["flag"])
 
 

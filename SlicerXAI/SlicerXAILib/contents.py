@@ -100,7 +100,8 @@ def _put_agreement(hub_node: Any, result: Result) -> None:
 def put_tables(hub_node: Any, result: Result, volumes: Mapping[str, float]) -> None:
     """Prediction, regions and segments as tables; ``volumes`` in ml by level key."""
     if result.slices is None:
-        answers = ("Prediction", tables.PREDICTION_COLUMNS, tables.prediction_rows(result.prediction))
+        told = result.prediction
+        answers = ("Prediction", tables.prediction_columns(told), tables.prediction_rows(told))
     else:
         answers = ("Slices", tables.SLICE_COLUMNS, tables.slice_rows(result.slices, result.lead))
     filled = {
@@ -114,20 +115,26 @@ def put_tables(hub_node: Any, result: Result, volumes: Mapping[str, float]) -> N
 
 
 def put_curves(hub_node: Any, result: Result) -> None:
-    """The removal curves of the map to show first, with its first baseline; in place of earlier ones."""
+    """The removal curves of the map to show first, with its first baseline; in place of earlier ones.
+
+    They are of probabilities, and so mean nothing where the image is outside the training domain: then there are none.
+    """
     for role in [role for role in hub.roles(hub_node) if role.startswith("curves.")]:
         hub.disown(hub_node, role)
     evidence, of, explained_class = result.evidence.get(result.lead, {}), "", result.explained_class
+    prediction = result.prediction
     if result.slices is not None:
         answer = slice_words.strongest(result.slices, result.lead)
         if answer is not None:
             explained_class = answer["explanation"]["explained_class"]
             evidence, of = answer["explanation"]["evidence"].get(result.lead, {}), f", slice {answer['index']}"
+            prediction = slice_words.prediction_of(answer, result.slices)
     found = evidence.get("baselines") or {}
-    if found:
+    if found and not prediction.get("outside_because"):
         baseline, curves = next(iter(found.items()))
         name = f"{result.maps[result.lead].title}{of}: removal, baseline {baseline}"
-        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, explained_class, curves)
+        drawn = f"Probability of {explained_class}{tables.condition(prediction)}"
+        nodes = evidence_plot.add_curves(hub_node.GetScene(), name, drawn, curves)
         for role, node in nodes.items():
             _take_in(hub_node, f"curves.{role}", node)
 

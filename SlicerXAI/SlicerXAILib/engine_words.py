@@ -62,6 +62,11 @@ WORDINGS = (
     "the evidence was stopped on the way: whether the model used what the maps show is not known of all",
     "the image is unlike the training data (score {score}, beyond {threshold}, which {share} of their kind exceed): "
     "the answer means nothing",
+    "this may not be {name}, which the bundle was trained on: {words}",
+    "the modality is {found}, not {wanted}",
+    "{described} speaks of {found}",
+    "{described} does not speak of {wanted}",
+    "no contrast agent is named",
     "cut short; its standard deviations hold what was sampled, and not the variation between segmentations that were "
     "not reached",
     "too few masked images for this many regions to trust the standard errors; raise the budget",
@@ -102,6 +107,11 @@ def _translated() -> tuple[str, ...]:
             "the image is unlike the training data (score {score}, beyond {threshold}, which {share} of their kind "
             "exceed): the answer means nothing"
         ),
+        _("this may not be {name}, which the bundle was trained on: {words}"),
+        _("the modality is {found}, not {wanted}"),
+        _("{described} speaks of {found}"),
+        _("{described} does not speak of {wanted}"),
+        _("no contrast agent is named"),
         _(
             "cut short; its standard deviations hold what was sampled, and not the variation between segmentations "
             "that were not reached"

@@ -20,13 +20,13 @@ _LINES = (
 SHARE = "Share of voxels (%)"
 
 
-def add_curves(scene: Any, name: str, class_name: str, curves: Mapping[str, Any]) -> dict[str, Any]:
+def add_curves(scene: Any, name: str, drawn: str, curves: Mapping[str, Any]) -> dict[str, Any]:
     """A table, a series for each curve, and the chart that shows them.
 
     Args:
         scene: where to.
         name: of the chart.
-        class_name: the class whose probability is drawn.
+        drawn: what is drawn, in words: the probability of a class, and perhaps under which condition.
         curves: one entry of ``baselines`` of the evidence: ``fractions``, ``most_first``, ``insertion``, ``controls``.
 
     Returns:
@@ -57,7 +57,7 @@ def add_curves(scene: Any, name: str, class_name: str, curves: Mapping[str, Any]
     fill(table, columns, zip(*numbers, strict=True))
     chart.SetTitle(name)
     chart.SetXAxisTitle(f"{SHARE}, strongest first")
-    chart.SetYAxisTitle(f"Probability of {class_name}")
+    chart.SetYAxisTitle(drawn)
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.0)
     chart.SetLegendVisibility(True)

@@ -13,6 +13,7 @@ import slicer.util
 import vtk
 from slicer.i18n import tr as _
 
+from camlime.worker.requests import LONGEST_HEADER
 from SlicerXAILib.problems import InputError
 
 
@@ -34,6 +35,29 @@ def affine_of(volume: Any) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+_HEADER = {
+    "modality": "0008,0060",
+    "series_description": "0008,103E",
+    "protocol_name": "0018,1030",
+    "contrast_agent": "0018,0010",
+}
+"""Tags of all that is told of a header, by the worker's names: what tells a sequence, not whose it is."""
+
+
+def header_of(volume: Any) -> dict[str, str]:
+    """What the DICOM header of a volume's first image says of its sequence; empty where Slicer has none.
+
+    An array has no header of its own: without this, the engine could not know a series that its bundle is not for.
+    """
+    images = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not images or database is None or not database.isOpen:
+        return {}
+    values = {name: database.instanceValue(images[0], tag).replace("\0", " ") for name, tag in _HEADER.items()}
+    told = {name: " ".join(value.split())[:LONGEST_HEADER] for name, value in values.items()}
+    return {name: value for name, value in told.items() if value}
 
 
 def pixels_of(volume: Any) -> np.ndarray:
@@ -121,7 +145,7 @@ class ScanFiles:
             self._count += 1
             path = self._folder / f"scan-{self._count}.npy"
             self._known[key] = path
-        return ScanJob(path, pixels, affine, volume.GetName())
+        return ScanJob(path, pixels, affine, volume.GetName(), header_of(volume))
 
 
 @dataclass(frozen=True)
@@ -133,15 +157,18 @@ class ScanJob:
         pixels: ``(channel, i, j, k)`` or ``(channel, a, b)``.
         affine: 4x4 to RAS mm in the volume's own frame.
         name: of the volume.
+        header: what its DICOM header says of the sequence; empty where there is none.
     """
 
     path: Path
     pixels: np.ndarray
     affine: np.ndarray
     name: str
+    header: Mapping[str, str]
 
     def write(self) -> Mapping[str, Any]:
         """Write the file if it is not there; returns the field ``scan`` of a request."""
         if not self.path.is_file():
             save_array(self.path, self.pixels)
-        return {"array": str(self.path), "affine_ras": self.affine.tolist(), "name": self.name}
+        field = {"array": str(self.path), "affine_ras": self.affine.tolist(), "name": self.name}
+        return {**field, "header": dict(self.header)} if self.header else field

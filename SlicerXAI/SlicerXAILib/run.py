@@ -189,20 +189,26 @@ class Run:
     def _start_showing(self, event: Event) -> None:
         assert self._case is not None
         self.predicted.emit(event)
-        outside = (event["prediction"] or {}).get("outside_because")
-        title = self._title(None if outside else event["explained_class"])
-        self._explanation = self._begin(self._case.volume, title)
+        self._explanation = self._begin(self._case.volume, self._title(event))
         self.shown.emit(self._explanation)
 
-    def _title(self, explained_class: str | None) -> str:
+    def _title(self, event: Event) -> str:
+        """Of the folder in the scene: it claims a class only where there is one."""
         assert self._case is not None
-        slices = self._case.slices
-        title = _("Why {class_name}?").format(class_name=explained_class) if explained_class else _("Why?")
+        name, slices = event["explained_class"], self._case.slices
+        if _has_class(event):
+            title = _("Why {class_name}?").format(class_name=name) if name else _("Why?")
+            if slices is None:
+                return title
+            if slices.first == slices.last:
+                return _("{title} Slice {index}").format(title=title, index=slices.first)
+            return _("{title} Slices {first} to {last}").format(title=title, first=slices.first, last=slices.last)
+        title = _("Evidence for {class_name}").format(class_name=name) if name else _("Evidence")
         if slices is None:
             return title
         if slices.first == slices.last:
-            return _("{title} Slice {index}").format(title=title, index=slices.first)
-        return _("{title} Slices {first} to {last}").format(title=title, first=slices.first, last=slices.last)
+            return _("{title}, slice {index}").format(title=title, index=slices.first)
+        return _("{title}, slices {first} to {last}").format(title=title, first=slices.first, last=slices.last)
 
     def _update(self, event: Event) -> None:
         """Read a preview in the background and show it, unless something newer came meanwhile."""
@@ -234,7 +240,7 @@ class Run:
                 self.abandon()
                 return
             if self._explanation is None:
-                self._explanation = self._begin(self._case.volume, self._title(result.explained_class))
+                self._explanation = self._begin(self._case.volume, self._title(event))
             steps = self._explanation.complete_in_steps(result)
             self._walk(steps, lambda: self._put(result, str(event["id"])))
 
@@ -308,3 +314,10 @@ class Run:
     def _end(self) -> None:
         self._turn += 1  # whoever is still under way is not heard any more
         self._case, self._request, self._explanation = None, None, None
+
+
+def _has_class(event: Event) -> bool:
+    """Whether the image, or any slice of a range, has a class, by an event ``prediction`` or ``result``."""
+    if event["prediction"] is not None:
+        return event["prediction"]["class"] is not None
+    return any(answer["class"] is not None for answer in event["slices"]["answers"])

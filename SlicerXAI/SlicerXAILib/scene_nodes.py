@@ -153,8 +153,8 @@ class SceneExplanation:
         (``badge``, ``in_words``, ``in_numbers``, or ``None``), ``evidence`` (by map key: ``supported``, ``verdict``,
         ``in_words``, ``numbers``, see :mod:`SlicerXAILib.findings`), ``warnings``, ``strongest_point_ras``, ``legend``
         (rows ``key``, ``name``, ``meaning``, ``colour``, ``volume_ml``), ``provenance``, ``slices`` (rows ``index``,
-        ``class``, ``probability``, ``verdict``, ``flag``, ``centre_ras``, or ``None``; ``prediction`` is empty with
-        them). Empty before :meth:`complete`.
+        ``class``, ``class_if_present``, ``presumes``, ``probability``, ``verdict``, ``flag``, ``centre_ras``, or
+        ``None``; ``prediction`` is empty with them). Empty before :meth:`complete`.
         """
         return dict(hub.read(self.hub, "summary", {}))
 

@@ -29,6 +29,16 @@ def strongest(slices: Mapping[str, Any], lead: str) -> Mapping[str, Any] | None:
     return max(tested, key=_probability, default=None)
 
 
+def prediction_of(answer: Mapping[str, Any], slices: Mapping[str, Any]) -> dict[str, Any]:
+    """What a slice's answer presumes, and whether it holds only if that is there, as the prediction of one image says.
+
+    Args:
+        answer: one of a slice with maps.
+        slices: that it is of.
+    """
+    return {"presumes": slices.get("presumes"), "unconfirmed": answer["flag"] == "unconfirmed"}
+
+
 def kept(slices: Mapping[str, Any], lead: str) -> list[dict[str, Any]]:
     """A row for each slice, for the panel and the scene."""
     return [
@@ -36,6 +46,7 @@ def kept(slices: Mapping[str, Any], lead: str) -> list[dict[str, Any]]:
             "index": answer["index"],
             "class": answer["class"],
             "class_if_present": answer["class_if_present"],
+            "presumes": slices.get("presumes"),
             "probability": None if _most_probable(answer) is None else _probability(answer),
             "verdict": ((answer.get("explanation") or {}).get("evidence", {}).get(lead) or {}).get("verdict", ""),
             "flag": answer["flag"],

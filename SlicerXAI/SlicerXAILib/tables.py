@@ -47,6 +47,17 @@ def _column(first: Any) -> Any:
     return vtk.vtkIntArray() if isinstance(first, int) else vtk.vtkDoubleArray()  # None too is a number
 
 
+def prediction_columns(prediction: Mapping[str, Any]) -> tuple[str, str]:
+    """:data:`PREDICTION_COLUMNS`, with the condition under which the probabilities of an unconfirmed image hold."""
+    name, probability = PREDICTION_COLUMNS
+    return name, f"{probability}{condition(prediction)}"
+
+
+def condition(prediction: Mapping[str, Any]) -> str:
+    """Under which a probability holds, to follow its name: empty unless nobody confirmed what it presumes."""
+    return f", if {prediction['presumes']} is there" if prediction.get("unconfirmed") else ""
+
+
 def prediction_rows(prediction: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Class and probability, the most probable first; none of an image outside the training domain."""
     if prediction.get("outside_because"):

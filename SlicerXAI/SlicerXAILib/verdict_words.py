@@ -11,12 +11,16 @@ from SlicerXAILib.engine_words import said
 from SlicerXAILib.words import filling
 
 
-def evidence_sentences(found: Mapping[str, Any] | None) -> list[str]:
+def evidence_sentences(found: Mapping[str, Any] | None, prediction: Mapping[str, Any] | None = None) -> list[str]:
     """What the test of one map says, the most important first.
+
+    Nothing is said of probabilities where the image is outside the training domain; of an unconfirmed image they are
+    said with the condition under which they hold.
 
     Args:
         found: an entry of the summary's ``evidence``: ``supported``, ``in_words`` (the engine's own) and ``numbers``.
             Without numbers, as in scenes of earlier versions and for ranges of slices, the engine's words are taken.
+        prediction: the summary's ``prediction``.
     """
     if found is None:
         return []
@@ -26,27 +30,40 @@ def evidence_sentences(found: Mapping[str, Any] | None) -> list[str]:
     if not numbers.get("removal"):
         return [said(text) for text in engine]
     return [
-        _removal(numbers),
+        *_removal(numbers, prediction or {}),
         *_verdict(found.get("supported"), numbers, engine),
         *_record(numbers.get("record")),
         *_repeatability(numbers.get("repeatability")),
     ]
 
 
-def _removal(numbers: Mapping[str, Any]) -> str:
+def _removal(numbers: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+    if prediction.get("outside_because"):
+        return []
     removal = numbers["removal"]
     before, after, random = (_probability(p) for p in removal["probabilities"])
-    return _(
-        "Removing the strongest 5 % of the input by this map takes p({class_name}) from {before} to {after}; removing "
-        "5 % at random, to {random} (replaced by: {baseline}). In log-odds: {log_odds}."
-    ).format(
-        class_name=numbers["class_name"],
-        before=before,
-        after=after,
-        random=random,
-        baseline=filling(removal["baseline"]),
-        log_odds=", ".join(f"{one:.1f}" for one in removal["log_odds"]),
-    )
+    told = {
+        "class_name": numbers["class_name"],
+        "before": before,
+        "after": after,
+        "random": random,
+        "baseline": filling(removal["baseline"]),
+        "log_odds": ", ".join(f"{one:.1f}" for one in removal["log_odds"]),
+    }
+    if prediction.get("unconfirmed"):
+        return [
+            _(
+                "If the image shows {thing}, removing the strongest 5 % of the input by this map takes p({class_name}) "
+                "from {before} to {after}; removing 5 % at random, to {random} (replaced by: {baseline}). In log-odds: "
+                "{log_odds}."
+            ).format(thing=prediction["presumes"], **told)
+        ]
+    return [
+        _(
+            "Removing the strongest 5 % of the input by this map takes p({class_name}) from {before} to {after}; "
+            "removing 5 % at random, to {random} (replaced by: {baseline}). In log-odds: {log_odds}."
+        ).format(**told)
+    ]
 
 
 def _probability(p: float) -> str:

@@ -51,11 +51,13 @@ class WhatIfPanel:
     def show(self, answer: Event) -> None:
         """Show an event ``result`` of a what-if: each class as it is, and its change with each baseline.
 
-        An image outside the training domain has no class that could change.
+        An image outside the training domain has no class that could change. What the bundle presumes stands above.
         """
+        presumed = answer["untouched"].get("presumes")
         if answer["untouched"].get("outside_because"):
             fill_table(self._ui.whatIfTable, [""], [[flag_words("out of domain")]])
             return
+        head = _("If the image shows {thing}").format(thing=presumed) if presumed else ""
         before = answer["untouched"]["probabilities"]
         names = list(before)
         rows = [[_("as it is"), *(percent(before[name]) for name in names)]]
@@ -63,7 +65,7 @@ class WhatIfPanel:
             after = one["probabilities"]
             cells = [f"{percent(after[name])} ({difference(before[name], after[name])})" for name in names]
             rows.append([baseline_title(one["baseline"], one["kept"]), *cells])
-        fill_table(self._ui.whatIfTable, ["", *names], rows, numbers=range(1, 1 + len(names)))
+        fill_table(self._ui.whatIfTable, [head, *names], rows, numbers=range(1, 1 + len(names)))
 
     def clear(self) -> None:
         """Show no answer."""

@@ -86,7 +86,7 @@ def render(explanation: Explanation, *, scan: Scan | None, identified: bool, vie
         "report.html.jinja",
         volumes,
         viewer,
-        title=f"{f'Why {explained}?' if explanation.prediction.has_class else f'Evidence for {explained}'} – {bundle}",
+        title=f"{clean(explanation.title)} – {bundle}",
         place_word="Region",
         explained=explained,
         no_class=f"{no_class[:1].upper()}{no_class[1:]}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Scan:
         series_uid: the DICOM series instance UID, or None.
         inside: for each spatial axis the range of indices ``(start, stop)`` that were really scanned; None where all
             were. Only a crop that reaches beyond its scan has voxels (edge padding) outside this box.
+        header: what the DICOM header says of the sequence, from whoever gave an array without its file (names as in
+            :mod:`camlime.sequence`); None where nobody said.
 
     Example:
         >>> scan = Scan.from_array(np.arange(60.0).reshape(1, 3, 4, 5), np.diag([2.0, 2.0, 3.0, 1.0]))
@@ -45,6 +47,7 @@ class Scan:
     source: Path
     series_uid: str | None = None
     inside: tuple[tuple[int, int], ...] | None = None
+    header: Mapping[str, str] | None = None
 
     @classmethod
     def read(cls, path: str | Path, *, series: str | None = None) -> Scan:
@@ -80,7 +83,13 @@ class Scan:
 
     @classmethod
     def from_array(
-        cls, array: Any, affine: Any, *, source: str | Path = "array", series_uid: str | None = None
+        cls,
+        array: Any,
+        affine: Any,
+        *,
+        source: str | Path = "array",
+        series_uid: str | None = None,
+        header: Mapping[str, str] | None = None,
     ) -> Scan:
         """Make a scan from an array in memory, with the same checks as :meth:`read`.
 
@@ -90,6 +99,7 @@ class Scan:
             affine: 4x4, voxel index to RAS mm.
             source: a name for messages and reports.
             series_uid: the DICOM series instance UID, if there is one.
+            header: what its DICOM header says of the sequence, if that is known.
 
         Raises:
             ScanError: if values are not finite, all the same or not real, an axis is empty, or the affine is singular.
@@ -109,7 +119,7 @@ class Scan:
             "filename_or_obj": what,
         }
         image = MetaTensor(torch.from_numpy(values), affine=torch.from_numpy(matrix), meta=meta)
-        return cls(image=image, source=Path(source), series_uid=series_uid)
+        return cls(image=image, source=Path(source), series_uid=series_uid, header=header)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,7 +184,8 @@ class Scan:
             size_mm: the field of view in mm: one number, or one for each of R, A, S.
 
         Returns:
-            A scan with an image of its own; ``source`` and ``series_uid`` are kept, the affine is moved along.
+            A scan with an image of its own; ``source``, ``series_uid`` and ``header`` are kept, the affine is moved
+            along.
 
         Raises:
             RequestError: if the point lies outside the scan or the size is no size.
@@ -213,7 +224,7 @@ class Scan:
         meta[MetaKeys.SPATIAL_SHAPE] = np.array(values.shape[1:])
         image = MetaTensor(values, affine=torch.from_numpy(affine), meta=meta)
         padded = any(part != (0, 2 * r + 1) for part, r in zip(inside, radius, strict=True))
-        return Scan(image, self.source, self.series_uid, inside=tuple(inside) if padded else None)
+        return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header)
 
     @property
     def _inside(self) -> tuple[tuple[int, int], ...]:

@@ -76,7 +76,8 @@ class SliceStack:
         affine = np.eye(4)
         affine[:3] = np.stack([x, y, normal, origin + n * step], axis=1)
         pixels = self.image[..., n].contiguous()
-        return Scan.from_array(pixels, affine, source=self.scan.source, series_uid=self.scan.series_uid)
+        whole = self.scan
+        return Scan.from_array(pixels, affine, source=whole.source, series_uid=whole.series_uid, header=whole.header)
 
     def centre_ras(self, n: int) -> NDArray[np.float64]:
         """RAS mm of the middle of slice ``n``, shape ``(3,)``."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_ID = 64
+LONGEST_HEADER = 256
+"""Of one value of a header, in characters: four times what DICOM allows."""
 
 QUALITIES: dict[str, dict[str, Any]] = {
     "quick": {"budget": 256, "segmentations": 1, "evidence_budget": 0},
@@ -21,6 +23,9 @@ QUALITIES: dict[str, dict[str, Any]] = {
 
 
 PLANES = ("axial", "coronal", "sagittal", "native")
+
+HEADER = ("modality", "series_description", "protocol_name", "contrast_agent")
+"""What a scan's header may hold: what tells a sequence, and nothing that names a patient."""
 
 
 class FieldError(ValueError):
@@ -78,12 +83,21 @@ def _is_scan(value: Any) -> bool:
         return _is_path(value)
     affine = value.get("affine_ras")
     return (
-        set(value) <= {"array", "affine_ras", "name"}
+        set(value) <= {"array", "affine_ras", "name", "header"}
         and _is_array_path(value.get("array"))
         and isinstance(affine, list)
         and len(affine) == 4
         and all(_is_numbers(row, 4) for row in affine)
         and (value.get("name") is None or _is_text(value["name"]))
+        and (value.get("header") is None or _is_header(value["header"]))
+    )
+
+
+def _is_header(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) <= set(HEADER)
+        and all(told is None or (_is_text(told) and len(told) <= LONGEST_HEADER) for told in value.values())
     )
 
 
@@ -131,7 +145,11 @@ TEXT = Field("a text", _is_text)
 SWITCH = Field("true or false", _is_bool)
 FOLDER = Field("the absolute path of a folder", _is_path, required=True)
 BUNDLE = Field("the name of a shipped bundle or a folder's absolute path", _is_text, required=True)
-SCAN = Field("an absolute path, or an object with array (an absolute path of a .npy) and affine_ras (4x4)", _is_scan)
+SCAN = Field(
+    "an absolute path, or an object with array (an absolute path of a .npy), affine_ras (4x4), and perhaps name and "
+    f"header (texts of at most {LONGEST_HEADER} characters: {', '.join(HEADER)})",
+    _is_scan,
+)
 CASE = {
     "bundle": BUNDLE,
     "point": Field("three numbers, RAS mm", lambda value: _is_numbers(value, 3)),

@@ -183,6 +183,30 @@ def test_tables_chart_and_words_are_there_and_no_name_of_a_file(opened: Desk, fo
         assert name not in text
 
 
+def test_what_nobody_confirmed_is_shown_as_evidence_and_with_its_condition(tmp_path: Path) -> None:
+    made = case()
+    told = replace(made.prediction, presumes="a tumour", unconfirmed=True)
+    replace(made, prediction=told).save(tmp_path / "explanation")
+    desk = opened_in_slicer(export_scene(tmp_path / "explanation", tmp_path / "scenes" / "unconfirmed.mrb"))
+    found = explained(desk)
+    assert found.title == "Evidence for malig\\nant <b>"
+    assert found.table("prediction").GetTable().GetColumnName(1) == "Probability, if a tumour is there"
+    assert found.chart().GetYAxisTitle() == "Probability of malig\\nant <b>, if a tumour is there"
+    desk.close()
+
+
+def test_outside_the_training_domain_a_scene_has_no_probabilities(tmp_path: Path) -> None:
+    made = case()
+    told = replace(made.prediction, outside_because="unlike the training data")
+    replace(made, prediction=told).save(tmp_path / "explanation")
+    desk = opened_in_slicer(export_scene(tmp_path / "explanation", tmp_path / "scenes" / "outside.mrb"))
+    found = explained(desk)
+    assert found.title == "Evidence for malig\\nant <b>"
+    assert found.table("prediction").GetTable().GetNumberOfRows() == 0
+    assert found.chart() is None
+    desk.close()
+
+
 def test_a_picture_stands_as_viewers_show_it(tmp_path: Path) -> None:
     """Its rows run down and its columns to the right of the axial view, in colour, with the map where it belongs."""
     explanation = picture_explanation()

@@ -122,6 +122,29 @@ def test_the_words_say_when_a_map_is_not_supported(explanation: SceneExplanation
     assert "curves" not in str(found), "what the chart shows is in its tables, not in the words"
 
 
+@pytest.mark.parametrize(
+    ("said", "column_title", "axis"),
+    [
+        ({}, "Probability", "Probability of malignant"),
+        ({"presumes": "a tumour", "unconfirmed": False}, "Probability", "Probability of malignant"),
+        (
+            {"presumes": "a tumour", "unconfirmed": True},
+            "Probability, if a tumour is there",
+            "Probability of malignant, if a tumour is there",
+        ),
+        ({"presumes": "a tumour", "outside_because": "unlike the training data"}, "Probability", None),
+    ],
+)
+def test_probabilities_stand_under_the_condition_that_they_hold_under(
+    explanation: SceneExplanation, make_result: Callable[..., Any], said: Any, column_title: str, axis: str | None
+) -> None:
+    result = make_result(np.eye(4))
+    explanation.complete(replace(result, prediction={**result.prediction, **said}))
+    assert explanation.table("prediction").GetTable().GetColumnName(1) == column_title
+    chart = explanation.chart()
+    assert (None if chart is None else chart.GetYAxisTitle()) == axis
+
+
 def test_without_evidence_there_is_no_chart(
     desk: Any, explanation: SceneExplanation, make_result: Callable[..., Any]
 ) -> None:
@@ -198,3 +221,18 @@ def test_a_range_of_which_nothing_was_tested_is_not_judged(desk: Any, make_resul
     explanation.complete(replace(one, slices=slices, prediction={}, evidence={}, agreement=None))
     assert explanation.supported("lime") is None
     assert explanation.chart() is None
+
+
+def test_the_chart_of_a_range_that_nobody_confirmed_says_what_it_presumes(
+    desk: Any, make_result: Callable[..., Any]
+) -> None:
+    one = make_result(np.eye(4))
+    slices = slices_of(one) | {"presumes": "a tumour"}
+    for answer in slices["answers"]:
+        if answer["class"] is not None:
+            answer |= {"class": None, "class_if_present": answer["class"], "flag": "unconfirmed"}
+    ct = desk.add_volume(np.zeros((24, 20, 16), np.int16), np.eye(4))
+    explanation = SceneExplanation.begin(ct, "Evidence")
+    explanation.complete(replace(one, slices=slices, prediction={}, evidence={}, agreement=None))
+    assert explanation.chart().GetYAxisTitle() == "Probability of malignant, if a tumour is there"
+    assert [row["presumes"] for row in explanation.summary["slices"]] == ["a tumour"] * 4

@@ -83,6 +83,48 @@ def test_what_a_class_presumes_stands_above_the_classes(shown):
     assert table.horizontalHeaderItem(0).text() == "Class"
 
 
+def test_what_nobody_confirmed_has_no_class_and_conditional_probabilities(shown):
+    told = {"class": "benign", "probabilities": {"benign": 0.7, "malignant": 0.3}, "presumes": "a nodule"}
+    table = shown.ui.predictionTable
+    shown.panel.predict({**told, "outside_because": None, "unconfirmed": False}, "malignant")
+    assert table.horizontalHeaderItem(1).text() == "Probability"
+    shown.panel.predict({**told, "class": None, "outside_because": None, "unconfirmed": True}, "malignant")
+    assert table.horizontalHeaderItem(1).text() == "Probability, if a nodule is there"
+    assert [table.item(row, 0).text() for row in range(table.rowCount)] == [
+        "no class unless somebody confirms it",
+        "benign",
+        "malignant",
+    ]
+    assert table.cellWidget(0, 1) is None
+    assert [table.cellWidget(row, 1).format for row in (1, 2)] == ["70.0 %", "30.0 %"]
+    assert [table.item(row, 0).font().bold() for row in range(3)] == [False, False, True]
+
+
+REMOVAL = {"baseline": "mean", "probabilities": [0.99, 0.4, 0.9], "log_odds": [4.6, -0.4, 2.2]}
+
+
+@pytest.mark.parametrize(
+    ("said", "begins"),
+    [
+        ({}, "Removing the strongest 5 % of the input by this map takes p(malignant) from 0.99 to 0.40"),
+        (
+            {"presumes": "a tumour", "unconfirmed": True},
+            "If the image shows a tumour, removing the strongest 5 % of the input by this map takes p(malignant) from "
+            "0.99 to 0.40",
+        ),
+        ({"presumes": "a tumour", "outside_because": "unlike the training data"}, None),
+    ],
+)
+def test_the_verdict_speaks_of_a_probability_only_as_far_as_it_holds(shown, said, begins):
+    numbers = {"class_name": "malignant", "removal": REMOVAL, "failed": [["mean", 0.1, 0.2]]}
+    found = {"supported": False, "verdict": "", "in_words": [], "numbers": numbers}
+    told = {"class": None if said else "malignant", "probabilities": {"benign": 0.01, "malignant": 0.99}, **said}
+    shown.panel.show(explanation(False, evidence={"fused": found}, prediction=told))
+    words = shown.ui.verdictLabel.text
+    assert "no better than copies of it in the wrong place (the mean: 0.10 against 0.20)" in words
+    assert (begins in words) if begins is not None else ("p(" not in words and "0.99" not in words)
+
+
 def test_an_image_outside_the_training_domain_has_no_class(shown):
     told = {"class": None, "probabilities": {"benign": 0.01, "malignant": 0.99}, "presumes": None}
     shown.panel.predict({**told, "outside_because": "unlike the training data"}, "malignant")
@@ -102,11 +144,20 @@ def test_what_if_compares_no_classes_outside_the_training_domain(desk, outside):
     desk.panel.what_if.clear()
 
 
+@pytest.mark.parametrize("presumed", [None, "a nodule"])
+def test_what_if_says_what_its_probabilities_presume(desk, presumed):
+    told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": None, "presumes": presumed}
+    desk.panel.what_if.show({"untouched": told, "answers": [{**told, "baseline": "mean", "kept": "rest"}]})
+    heads = [desk.ui.whatIfTable.horizontalHeaderItem(column).text() for column in range(3)]
+    assert heads == ["If the image shows a nodule" if presumed else "", "benign", "malignant"]
+    desk.panel.what_if.clear()
+
+
 @pytest.mark.parametrize(
     ("flag", "would_be", "name", "probability"),
     [
         (None, None, "malignant", "70.0 %"),
-        ("unconfirmed", "malignant", "malignant, if confirmed", "70.0 %"),
+        ("unconfirmed", "malignant", "malignant, if a nodule is there", "70.0 %"),
         ("out of domain", None, "outside the training domain: no class", ""),
         ("other sequence", None, "another sequence than the training data: no class", ""),
         ("constant", None, "empty", ""),
@@ -121,7 +172,7 @@ def test_each_slice_is_worded_by_its_state(shown, flag, would_be, name, probabil
         "flag": flag,
         "centre_ras_mm": [0.0, 0.0, 4.0],
     }
-    shown.panel.hear({"prediction": None, "slices": {"answers": [answer]}})
+    shown.panel.hear({"prediction": None, "slices": {"presumes": "a nodule", "answers": [answer]}})
     table = shown.ui.predictionTable
     assert [table.item(0, column).text() for column in range(3)] == ["4", name, probability]
 

@@ -183,7 +183,7 @@ def test_no_import_at_file_scope_needs_more_than_slicer_has(path):
 
 LIGHT = {
     *("camlime.archives", "camlime.attribution", "camlime.errors", "camlime.levels", "camlime.overview.words"),
-    "camlime.palette",
+    *("camlime.palette", "camlime.worker.requests"),
 }
 """Parts of the engine that need numpy at most; the next test holds them to it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,21 @@ bootstrapped()
 import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 import vtk  # noqa: E402
-from SlicerXAILib.inputs import Plane, ScanFiles, affine_of, pixels_of, plane_affine, plane_of  # noqa: E402
+from SlicerXAILib import inputs  # noqa: E402
+from SlicerXAILib.inputs import (  # noqa: E402
+    Plane,
+    ScanFiles,
+    affine_of,
+    header_of,
+    pixels_of,
+    plane_affine,
+    plane_of,
+)
 from SlicerXAILib.label_maps import label_job, segment_mask  # noqa: E402
 from SlicerXAILib.problems import InputError  # noqa: E402
 
 from camlime.scan import Scan, load_label_map  # noqa: E402
+from camlime.worker.requests import HEADER  # noqa: E402
 
 
 @pytest.fixture
@@ -83,6 +94,40 @@ def test_a_volume_is_written_once_and_again_after_it_changed(small_volume, tmp_p
     second = files.job(small_volume, None).write()["array"]
     assert second != first
     assert np.load(second)[0, 0, 0, 0] == 99
+
+
+@pytest.mark.parametrize(
+    ("uids", "is_open", "told"),
+    [
+        ("1.2 1.3", True, {"modality": "MR", "series_description": "Ax FLAIR", "protocol_name": "p" * 256}),
+        ("1.9", True, None),
+        ("1.2 1.3", False, None),
+        ("", True, None),
+        (None, True, None),
+    ],
+)
+def test_of_a_dicom_header_only_what_tells_the_sequence_travels(
+    small_volume, tmp_path, monkeypatch, uids, is_open, told
+):
+    header = {"0008,0060": "MR ", "0008,103E": "Ax\n  FLAIR\0", "0018,1030": "p" * 300, "0010,0010": "Doe^Jane"}
+    values = {"1.2": header, "1.3": {"0008,0060": "CT"}}
+    database = SimpleNamespace(isOpen=is_open, instanceValue=lambda uid, tag: values.get(uid, {}).get(tag, ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    if uids is not None:
+        small_volume.SetAttribute("DICOM.instanceUIDs", uids)
+    field = ScanFiles(tmp_path).job(small_volume, Plane(2, 3)).write()
+    assert field.get("header") == told
+    assert "Doe" not in str(field)
+
+
+def test_without_a_dicom_database_there_is_no_header(small_volume, monkeypatch):
+    monkeypatch.delattr(slicer, "dicomDatabase", raising=False)
+    small_volume.SetAttribute("DICOM.instanceUIDs", "1.2")
+    assert header_of(small_volume) == {}
+
+
+def test_the_header_has_the_workers_names():
+    assert set(inputs._HEADER) == set(HEADER)
 
 
 def test_an_empty_volume_and_a_slice_beyond_are_messages(slicer_scene, small_volume, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,55 @@ def test_a_slice_outside_the_training_domain_is_given_no_class_anywhere(ready, b
     slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
     ui.explainButton.click()
     until(lambda: not panel.run.running)
-    assert panel.shown.title == "Why? Slice 3"
+    assert panel.shown.title == "Evidence for bright, slice 3"
     assert ui.predictionTable.item(0, 0).text() == "outside the training domain: no class"
     assert panel.shown.table("prediction").GetTable().GetNumberOfRows() == 0
+
+
+def test_a_series_that_its_dicom_header_calls_another_is_given_no_class(ready, ball, tmp_path, monkeypatch):
+    panel, ui = ready.panel, ready.ui
+    sequence = {"name": "a T1 series", "modality": "MR", "unwanted": ["flair"]}
+    explain = {"slices": {"axial": "RA"}, "sequence": sequence}
+    bundle = write_blob_bundle(tmp_path / "wanting", (24, 20), steps=[SCALE], explain=explain)
+    header = {"0008,0060": "MR", "0008,103E": "Ax FLAIR"}
+    database = SimpleNamespace(isOpen=True, instanceValue=lambda uid, tag: header.get(tag, ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    ball.SetAttribute("DICOM.instanceUIDs", "1.2 1.3")
+    panel.parameters.volume = ball
+    panel.parameters.quality = "quick"
+    panel.inputs.open_bundle(str(bundle))
+    until(lambda: panel.inputs.bundle is not None)
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
+    ui.explainButton.click()
+    until(lambda: not panel.run.running)
+    assert ui.messageLabel.text == ""
+    assert panel.shown.title == "Evidence for bright, slice 3"
+    assert ui.predictionTable.item(0, 0).text() == "outside the training domain: no class"
+    assert "this may not be a T1 series" in ui.warningsLabel.text
+    assert "'Ax FLAIR' speaks of flair" in ui.warningsLabel.text
+
+
+def test_a_title_claims_a_class_only_of_slices_that_somebody_confirmed(ready, ball, tmp_path):
+    panel, ui = ready.panel, ready.ui
+    explain = {"slices": {"axial": "RA"}, "presumes": "a ball"}
+    bundle = write_blob_bundle(tmp_path / "presuming", (24, 20), steps=[SCALE], explain=explain)
+    panel.parameters.volume = ball
+    panel.parameters.quality = "quick"
+    panel.inputs.open_bundle(str(bundle))
+    until(lambda: panel.inputs.bundle is not None)
+    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
+    ui.explainButton.click()
+    until(lambda: not panel.run.running)
+    assert panel.shown.title == "Why bright? Slice 3"
+    ui.sliceRangeCheckBox.checked = True
+    ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value = 2, 4
+    for class_name, title in (("bright", "Evidence for bright, slices 2 to 4"), ("", "Evidence, slices 2 to 4")):
+        panel.parameters.class_name = class_name
+        ui.explainButton.click()
+        until(lambda: not panel.run.running)
+        assert ui.messageLabel.text == ""
+        assert panel.shown.title == title
+        assert ui.predictionTable.item(1, 1).text() == "bright, if a ball is there"
 
 
 def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from support.report_case import volume_explanation
 from support.slicer_panel import ROOT, bootstrapped
@@ -26,10 +27,13 @@ from SlicerXAILib.scene_nodes import SceneExplanation  # noqa: E402
 from SlicerXAILib.verdict_words import agreement_sentence, evidence_sentences  # noqa: E402
 from SlicerXAILib.words import map_title, progress_text, region_name  # noqa: E402
 
+from camlime.bundle.slice_settings import SequenceSettings  # noqa: E402
 from camlime.evidence.bundle_record import RecordedCheck  # noqa: E402
 from camlime.evidence.randomisation import Randomisation  # noqa: E402
 from camlime.evidence.repeatability import Repeatability  # noqa: E402
 from camlime.overview.words import METHOD_NAMES, agreement_in_words, evidence_in_words, verdict_in_words  # noqa: E402
+from camlime.scan import Scan  # noqa: E402
+from camlime.sequence import sequence_doubts  # noqa: E402
 
 LATIN = re.compile(r"[A-Za-z]")
 NAMES = {"malignant", "benign", "Vessel", "Lung"}
@@ -90,9 +94,10 @@ SURVIVES = Randomisation(0.91, 0.9, 0.5, 3, True)
 )
 def test_the_verdict_is_made_from_numbers(abroad, found):
     kept = {"supported": found["supported"], "in_words": found["in_words"], "numbers": of_evidence(found)}
-    sentences = evidence_sentences(kept)
-    assert len(sentences) >= 2
-    assert [text for text in sentences if left(text)] == []
+    for prediction in ({}, {"presumes": "Lung", "unconfirmed": True}):
+        sentences = evidence_sentences(kept, prediction)
+        assert len(sentences) >= 2
+        assert [text for text in sentences if left(text)] == []
 
 
 def numbers_in(text: str) -> list[str]:
@@ -146,6 +151,17 @@ def test_methods_regions_and_stages_have_words_of_their_own(abroad):
 def test_what_the_engine_sends_as_text_is_recognised(abroad, text):
     assert not left(engine_words.said(text))
     assert numbers_in(engine_words.said(text)) == numbers_in(text)
+
+
+def test_doubts_of_the_sequence_are_recognised(abroad):
+    """All that the engine says of a header; what the header and the bundle say themselves stays as it is."""
+    expected = SequenceSettings("1234", "99", ("88", "77"), ("66",), contrast=True)
+    scan = Scan.from_array(np.arange(8.0).reshape(1, 2, 2, 2), np.eye(4))
+    headers = ({"modality": "55", "series_description": "44 66"}, {"modality": "99", "series_description": "44"})
+    said = [text for header in headers for text in sequence_doubts(replace(scan, header=header), expected).warnings]
+    assert len(said) == 5
+    assert [text for text in map(engine_words.said, said) if left(text.replace(" or ", ""))] == []
+    assert [numbers_in(engine_words.said(text)) for text in said] == [numbers_in(text) for text in said]
 
 
 def test_what_is_not_known_is_shown_as_it_is(abroad):

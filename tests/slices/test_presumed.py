@@ -416,6 +416,16 @@ def test_a_header_contradicts_by_what_it_says_and_not_by_what_it_leaves_out(monk
     assert found.contradiction is not None or not any("the modality" in text for text in found.warnings)
 
 
+def test_a_header_that_came_with_an_array_speaks_for_its_slices_and_crops_too():
+    made = lesion_volume(DIRECTIONS["RAS"])
+    header = {"modality": "MR", "series_description": "Ax T1", "protocol_name": "FLAIR", "contrast_agent": "Gadavist"}
+    scan = Scan.from_array(made.image, made.affine, source="t2", header=header)
+    for part in (scan, scan.crop(POINT, 20), cut(scan, "axial").slice(12)):
+        assert sequence_doubts(part, T1).contradiction == "'Ax T1 FLAIR' speaks of flair"
+    agreed = replace(scan, header={**header, "protocol_name": "T1"})
+    assert sequence_doubts(agreed, T1) == sequence.SequenceDoubts()
+
+
 def test_a_file_name_never_contradicts(tmp_path):
     scan = lesion_volume(DIRECTIONS["RAS"])
     found = sequence_doubts(Scan.read(save_volume(tmp_path / "t2.nii.gz", scan.image[0].numpy(), scan.affine)), T1)

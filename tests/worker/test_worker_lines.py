@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from worker.conftest import ROOT
 
+from camlime import sequence
 from camlime.pipeline import Settings
 from camlime.worker.lines import LineError, Writer, parse, read_lines
-from camlime.worker.requests import QUALITIES, REQUESTS, SETTINGS, FieldError, checked_request
+from camlime.worker.requests import HEADER, QUALITIES, REQUESTS, SETTINGS, FieldError, checked_request
 
 
 def test_worker_and_client_need_the_standard_library_alone() -> None:
@@ -80,6 +81,11 @@ ARRAY = {
         ({"scan": {**ARRAY, "array": "/a.npz"}}, "'scan'"),
         ({"scan": {**ARRAY, "more": 1}}, "'scan'"),
         ({"scan": "a\0b"}, "'scan'"),
+        ({"scan": {**ARRAY, "header": "FLAIR"}}, "'scan'"),
+        ({"scan": {**ARRAY, "header": {"modality": 1}}}, "'scan'"),
+        ({"scan": {**ARRAY, "header": {"modality": "M\0R"}}}, "'scan'"),
+        ({"scan": {**ARRAY, "header": {"series_description": "x" * 257}}}, "at most 256 characters"),
+        ({"scan": {**ARRAY, "header": {"patient_name": "Doe"}}}, "series_description, protocol_name"),
         ({"folder": "here"}, "'folder'"),
         ({"trust_code": 1}, "'trust_code'"),
         ({"bundle": ""}, "'bundle'"),
@@ -95,6 +101,13 @@ def test_what_is_null_is_left_out() -> None:
     empty = dict.fromkeys(name for name, field in REQUESTS["explain"].items() if not field.required)
     assert checked_request({**EXPLAIN, **empty, "settings": {"seed": None}}) == {**EXPLAIN, "settings": {}}
     assert checked_request({**EXPLAIN, "scan": ARRAY, "point": [1, 2.5, -3]})["scan"] == ARRAY
+    headed = {**ARRAY, "header": {"modality": "MR", "series_description": "x" * 256, "contrast_agent": None}}
+    assert checked_request({**EXPLAIN, "scan": headed})["scan"] == headed
+
+
+def test_a_header_holds_what_tells_a_sequence() -> None:
+    assert set(HEADER) == set(sequence.GIVEN)
+    assert set(sequence.GIVEN.values()) == {"0008|0060", "0008|103e", "0018|1030", "0018|0010"}
 
 
 def test_the_documented_examples_are_requests() -> None:

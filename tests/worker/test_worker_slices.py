@@ -157,7 +157,9 @@ def test_what_a_view_shows_is_seen_and_a_range_is_not(talk, flat_bundle, lesion,
     one = talk.ask("classify", **asked, slices={"plane": "axial", "first": n})["prediction"]
     assert one["class"] in ("dark", "bright")
     assert (one["presumes"], one["outside_because"]) == ("a lesion", None)
-    several = talk.ask("classify", **asked, slices={"plane": "axial", "first": n, "last": n + 1})["slices"]["answers"]
+    told = talk.ask("classify", **asked, slices={"plane": "axial", "first": n, "last": n + 1})["slices"]
+    assert told["presumes"] == "a lesion"
+    several = told["answers"]
     assert several[0]["class"] is None
     assert several[0]["flag"] == "unconfirmed"
     assert several[0]["class_if_present"] == one["class"]
@@ -183,6 +185,27 @@ def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bund
     np.save(tmp_path / "mask.npy", mask)
     answer = talk.ask("what_if", **asked, mask={"array": str(tmp_path / "mask.npy")})
     assert {one["class"] for one in (answer["untouched"], *answer["answers"])} == {None}
+
+
+def test_a_header_that_names_another_sequence_leaves_no_class(talk, flat_bundle, lesion, tmp_path):
+    path = tmp_path / "wanting"
+    shutil.copytree(flat_bundle, path)
+    file = path / "configs" / "explain.json"
+    record = json.loads(file.read_text())
+    record["explain"]["sequence"] = {"name": "a T1 series", "modality": "MR", "unwanted": ["flair"]}
+    file.write_text(json.dumps(record))
+    within = classify_slices(scan_of(lesion), Bundle.load(flat_bundle), plane="axial", device="cpu").in_domain
+    n = within[len(within) // 2].index
+    one, several = {"plane": "axial", "first": n}, {"plane": "axial", "first": n, "last": n + 1}
+    other = {**lesion, "header": {"modality": "MR", "series_description": "Ax FLAIR", "contrast_agent": None}}
+    right = {**lesion, "header": {"modality": "MR", "series_description": "Ax T1"}}
+    for given, reason in ((lesion, None), (other, "'Ax FLAIR' speaks of flair"), (right, None)):
+        asked = {"scan": given, "bundle": path, "device": "cpu"}
+        prediction = talk.ask("classify", **asked, slices=one)["prediction"]
+        assert prediction["outside_because"] == reason
+        assert (prediction["class"] is None) is (reason is not None)
+        flags = {answer["flag"] for answer in talk.ask("classify", **asked, slices=several)["slices"]["answers"]}
+        assert ("other sequence" in flags, None in flags) == (reason is not None, reason is None)
 
 
 def test_a_label_map_of_the_volume_gives_each_slice_its_regions(talk, flat_bundle, lesion, tmp_path):

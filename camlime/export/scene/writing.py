@@ -60,7 +60,7 @@ def export_scene(explanation: str | Path, file: str | Path, *, scan: str | Path 
             np.save(scratch / "background.npy", below.values, allow_pickle=False)
             job = {
                 "explanation": str(folder),
-                "title": f"Why {found.explained_class}?",
+                "title": found.title,
                 "background": {
                     "file": str(scratch / "background.npy"),
                     "name": below.name,

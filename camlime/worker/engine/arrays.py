@@ -62,7 +62,7 @@ class ArrayFolder:
 
 
 def scan_from_array(described: dict[str, Any]) -> Scan:
-    """The scan that a request describes by a ``.npy`` of shape ``(C, *S)`` and its affine to RAS mm.
+    """The scan that a request describes by a ``.npy`` of shape ``(C, *S)``, its affine to RAS mm and perhaps a header.
 
     Raises:
         ScanError: the file cannot be read, or is no scan.
@@ -76,7 +76,9 @@ def scan_from_array(described: dict[str, Any]) -> Scan:
         raise ScanError(
             f"{described['array']} does not hold a scan", hint="its axes have to be channel, i, j and, for a volume, k"
         )
-    return Scan.from_array(array, np.array(described["affine_ras"], dtype=float), source=source)
+    told = described.get("header")
+    header = None if told is None else {name: value for name, value in told.items() if value is not None}
+    return Scan.from_array(array, np.array(described["affine_ras"], dtype=float), source=source, header=header)
 
 
 def mask_array(path: str) -> NDArray[Any]:

@@ -37,6 +37,7 @@ def told_slices(answers: SliceAnswers) -> dict[str, Any]:
             "count": len(stack),
             "step_mm": stack.step_mm,
             "threshold": answers.threshold,
+            "presumes": answers.presumes,
             "answers": [answer_record(answer) for answer in answers.answers],
         }
     )

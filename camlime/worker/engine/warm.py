@@ -245,7 +245,8 @@ def _bundle_key(name: str, trust_code: bool) -> Hashable:
 
 def _scan_key(asked: str | dict[str, Any], series: str | None) -> Hashable:
     if isinstance(asked, dict):
-        return asked["array"], str(asked["affine_ras"]), asked.get("name"), stamp(Path(asked["array"]))
+        told = str(asked["affine_ras"]), asked.get("name"), str(asked.get("header"))
+        return asked["array"], *told, stamp(Path(asked["array"]))
     return asked, series, stamp(Path(asked))
 
 
