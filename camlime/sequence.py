@@ -18,7 +18,7 @@ _MODALITY = "0008|0060"
 _CONTRAST = "0018|0010"  # ContrastBolusAgent
 GIVEN = {
     "modality": _MODALITY,
-    "series_description": "0008|103e",
+    "series_description": _DESCRIPTION,
     "protocol_name": "0018|1030",
     "contrast_agent": _CONTRAST,
 }
