@@ -216,7 +216,7 @@ def stacked_grid(answers: SliceAnswers) -> tuple[NDArray[np.float64], int]:
 
 def _none_explained(answers: SliceAnswers) -> str:
     of = "" if answers.seen is None else " of those that were seen"
-    return f"no slice{of} is like the training data: none is explained"
+    return f"every slice{of} is flagged: none is explained"
 
 
 def _peak(explanation: Explanation) -> float:

@@ -120,7 +120,8 @@ class _Watch:
         """All slices are classified."""
         if not chosen:
             raise RequestError(
-                "every slice of the range is unlike the training data", hint="choose others, or a single one"
+                f"every slice of the range is flagged, such as the first one: {answers.answers[0].no_class}",
+                hint="choose others, or a single one",
             )
         task, explained = self._task, self._task.request.get("class_name")
         affine, first = stacked_grid(answers)
