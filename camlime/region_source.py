@@ -13,6 +13,7 @@ from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError, ScanError
 from camlime.regions import Regions, regions_from_label_map
 from camlime.scan import Scan, load_label_map
+from camlime.scan.label_map import PICTURES
 
 LATTICE_TOLERANCE = 0.1
 """In voxels: how far a label map's voxel centres may lie from the scan's."""
@@ -82,6 +83,9 @@ def labels_from_file(
         RegionsError: the file cannot be read, is no label map, or lies on another grid.
     """
     labels, affine, names = _read(path)
+    sizes = _three(tuple(scan.shape)), _three(tuple(model_input.spatial_shape))
+    if _lies_nowhere(path) and _three(labels.shape) not in sizes:
+        raise _other_size(path, labels, scan)
     on_scan = same_lattice(labels.shape, affine, scan.shape, scan.affine)
     on_input = same_lattice(labels.shape, affine, model_input.spatial_shape, model_input.affine)
     if not on_scan and not on_input:
@@ -98,6 +102,8 @@ def labels_on_scan(path: str | Path, scan: Scan) -> tuple[NDArray[np.int32], dic
         RegionsError: the file cannot be read, is no label map, or lies on another grid.
     """
     labels, affine, names = _read(path)
+    if _lies_nowhere(path) and _three(labels.shape) != _three(tuple(scan.shape)):
+        raise _other_size(path, labels, scan)
     if not same_lattice(labels.shape, affine, scan.shape, scan.affine):
         raise _elsewhere(path, labels, affine, scan)
     return on_whole_grid(labels, affine, scan), names
@@ -108,6 +114,18 @@ def _read(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64], dic
         return load_label_map(path)
     except ScanError as error:
         raise RegionsError(f"the label map cannot be read: {error.message}", hint=error.hint) from error
+
+
+def _lies_nowhere(path: str | Path) -> bool:
+    """Whether it is a picture, of which nothing says what part of the scan a smaller one covers."""
+    return Path(path).suffix.lower() in PICTURES
+
+
+def _other_size(path: str | Path, labels: NDArray[np.int32], scan: Scan) -> RegionsError:
+    here, there = (" x ".join(map(str, shape[:2])) for shape in (labels.shape, scan.shape))
+    return RegionsError(
+        f"{path} has {here} pixels, the scan {there}", hint="save the label picture with as many pixels as the scan"
+    )
 
 
 def _elsewhere(path: str | Path, labels: NDArray[np.int32], affine: NDArray[np.float64], scan: Scan) -> RegionsError:

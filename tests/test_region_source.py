@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError
-from camlime.region_source import regions_from_file, same_lattice
+from camlime.region_source import labels_on_scan, regions_from_file, same_lattice
 from camlime.scan import Scan, save_volume
 
 
@@ -91,6 +92,24 @@ def test_no_label_in_view_is_refused(tmp_path: Path, scan: Scan, seen: ModelInpu
     path = save_volume(tmp_path / "labels.nii.gz", labels, scan.affine)
     with pytest.raises(RegionsError, match="no label inside"):
         regions_from_file(path, scan, seen)
+
+
+def test_a_picture_of_other_size_lies_nowhere(tmp_path: Path) -> None:
+    """A NIfTI says which part of the scan it covers; of a smaller PNG nothing does."""
+    scan = Scan.from_array(np.random.default_rng(0).random((3, 20, 16, 1)), np.eye(4))
+    seen = ModelInput(torch.rand(3, 20, 16), np.eye(4), torch.ones(20, 16, dtype=torch.bool), (1.0, 1.0))
+    for size, refused in (((20, 16), False), ((12, 16), True), ((10, 8), True), ((40, 32), True)):
+        labels = np.ones(size, np.uint8)
+        labels[: size[0] // 2] = 2
+        Image.fromarray(labels.T).save(tmp_path / "labels.png")
+        if refused:
+            with pytest.raises(RegionsError, match=f"has {size[0]} x {size[1]} pixels, the scan 20 x 16"):
+                regions_from_file(tmp_path / "labels.png", scan, seen)
+            with pytest.raises(RegionsError, match="pixels, the scan"):
+                labels_on_scan(tmp_path / "labels.png", scan)
+        else:
+            assert regions_from_file(tmp_path / "labels.png", scan, seen).count == 2
+            labels_on_scan(tmp_path / "labels.png", scan)
 
 
 def test_lattice_of_swapped_axes() -> None:

@@ -118,6 +118,16 @@ class _PlainLoader(yaml.SafeLoader):
         if len(node.value) > MAX_NODES:
             raise ValueError("its merge keys make a mapping that is too large")
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuses numbers so long that reading them takes the square of their length (base 60, such as ``1:30:00``)."""
+        if node.tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+            raise ValueError(f"it holds a number of {len(node.value)} characters")
+        return super().construct_scalar(node)
+
+
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_LONGEST_NUMBER = 1000
+
 
 def _parse(content: bytes, name: str) -> dict[str, Any]:
     try:
@@ -127,7 +137,7 @@ def _parse(content: bytes, name: str) -> dict[str, Any]:
         raise UntrustedBundleError(
             f"{name} uses a YAML tag that makes objects: {str(error.problem)[:200]}", hint="write plain YAML"
         ) from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, ArithmeticError) as error:
         raise BundleError(f"{name} cannot be read: {str(error)[:300]}") from error
     if not isinstance(data, dict):
         raise BundleError(f"{name} does not hold a mapping of ids")
@@ -144,6 +154,9 @@ def _check_content(data: object, name: str) -> None:
         if count > MAX_NODES or depth > MAX_DEPTH:
             raise BundleError(f"{name} is nested too deeply or holds too many items")
         if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, int) and abs(key) > MAX_WHOLE_NUMBER:
+                    raise BundleError(f"{name} holds a whole number of {key.bit_length()} bits: too large")
             stack.extend((item, depth + 1) for item in value.values())
         elif isinstance(value, list):
             stack.extend((item, depth + 1) for item in value)

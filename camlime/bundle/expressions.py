@@ -31,6 +31,11 @@ NAMESPACE = "camlime_allowed"
 MAX_LENGTH = 2000
 MAX_ITEMS = 100_000
 MAX_NUMBER = 10**15
+MAX_DIGITS = 30
+
+_BOUNDED = "(bounded)"
+"""What is compared or looked up goes through it; no config can name it."""
+
 
 _PLACEHOLDER = "camlime_ref"
 _REWRITTEN_BY_MONAI = ("@", "%", "#")
@@ -174,6 +179,8 @@ class _Allowed:
     """Answers ``camlime_allowed["torch.float32"]``; only for names that the check lets through."""
 
     def __getitem__(self, name: str) -> Any:
+        if name == _BOUNDED:
+            return _bounded
         if name in _FUNCTIONS:
             return _FUNCTIONS[name]
         for symbol, function in _OPERATORS.values():
@@ -210,6 +217,28 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         return self._named(node)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        sides: list[ast.expr] = [
+            ast.Call(_item(_BOUNDED), [self.visit(side)], []) for side in (node.left, *node.comparators)
+        ]
+        return ast.Compare(sides[0], node.ops, sides[1:])
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        return ast.Set([ast.Call(_item(_BOUNDED), [self.visit(value)], []) for value in node.elts])
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        place = node.slice
+        place = (
+            self.visit(place) if isinstance(place, ast.Slice) else ast.Call(_item(_BOUNDED), [self.visit(place)], [])
+        )
+        return ast.Subscript(self.visit(node.value), place, node.ctx)
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        if any(key is None for key in node.keys):
+            raise RefusedExpression("'**' is not allowed")
+        keys: list[ast.expr | None] = [ast.Call(_item(_BOUNDED), [self.visit(key)], []) for key in node.keys if key]
+        return ast.Dict(keys, [self.visit(value) for value in node.values])
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         if type(node.op) not in _OPERATORS:
@@ -331,6 +360,35 @@ def _number_or_text(kind: type) -> Callable[[Any], Any]:
     return convert
 
 
+def _round(value: Any, *digits: Any) -> Any:
+    number = isinstance(value, (int, float, np.number))
+    if not number or any(not isinstance(n, int) or abs(n) > MAX_DIGITS for n in digits):
+        raise ValueError(f"round() takes a number, and at most {MAX_DIGITS} digits")
+    return round(value, *digits)
+
+
+def _bounded(value: Any) -> Any:
+    """The value, if it is not lists within lists that hold more than :data:`MAX_ITEMS` things in all."""
+    waiting, count = [value], 0
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            one = [*one.keys(), *one.values()]
+        if isinstance(one, (list, tuple, set)):
+            count += len(one)
+            if count > MAX_ITEMS:
+                raise ValueError("it compares lists that are too large")
+            waiting.extend(one)
+    return value
+
+
+def _bounded_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    def compute(*values: Any) -> Any:
+        return function(*_bounded(list(values)))
+
+    return compute
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch.device": _cpu,
     "torch.cuda.is_available": _no_gpu,
@@ -342,10 +400,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "list": list,
     "len": len,
     "range": _range,
-    "min": min,
-    "max": max,
+    "min": _bounded_function(min),
+    "max": _bounded_function(max),
     "abs": abs,
-    "round": round,
+    "round": _round,
 }
 
 

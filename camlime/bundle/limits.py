@@ -24,7 +24,33 @@ MAX_STEPS = 500
 """Transforms in a preprocessing or postprocessing, compositions unfolded."""
 
 _SIZES = ("size", "shape", "pad", "border", "repeats", "margin", "divisible")
-_OTHER_LIMITS = {"k": 4096, "zoom": 100, "sigma": 1000, "radius": 200, "num_bins": 65536, "to_onehot": 4096}
+_OTHER_LIMITS = {
+    "k": 4096,
+    "n": 65536,
+    "zoom": 100,
+    "scale_factor": 100,
+    "upscale_factor": 100,
+    "sigma": 1000,
+    "radius": 200,
+    "window_length": 65536,
+    "num_bins": 65536,
+    "to_onehot": 4096,
+}
+_COUNTS = (
+    "num_layers",
+    "num_res_units",
+    "num_blocks",
+    "block_config",
+    "blocks",
+    "blocks_down",
+    "blocks_up",
+    "layers",
+    "depth",
+    "depths",
+    "num_cells",
+)
+MAX_BLOCKS = 1000
+"""Of a network, one kind: modules without numbers take memory as well."""
 
 
 class TooLarge(ValueError):  # noqa: N818 - a finding, turned into an error by the caller
@@ -50,6 +76,8 @@ def check_sizes(arguments: Mapping[str, Any]) -> None:
         if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
             continue
         edges = [min(abs(float(n)), 1e30) for n in numbers]
+        if name in _COUNTS and sum(edges) > MAX_BLOCKS:
+            raise TooLarge(f"'{name}: {str(value)[:80]}' are more than {MAX_BLOCKS} parts of a network")
         sized = any(word in name for word in _SIZES)
         if (
             (sized and (math.prod(max(n, 1.0) for n in edges) > MAX_VOXELS or max(edges, default=0) > MAX_EDGE))
@@ -62,6 +90,8 @@ def check_sizes(arguments: Mapping[str, Any]) -> None:
 
 def _is_plain_type(name: object) -> bool:
     """Whether a type's name is one of numbers of at most 16 bytes, or none that NumPy knows, such as ``torch.half``."""
+    if isinstance(name, (dict, list, tuple)):
+        return False
     if not isinstance(name, str):
         return True
     try:

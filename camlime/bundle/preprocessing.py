@@ -12,8 +12,19 @@ import torch
 from monai.apps.nuclick.transforms import AddLabelAsGuidanced
 from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
-from monai.transforms import Compose, LazyTransform, MapTransform, Resize, Resized, Spacing, Spacingd, Zoom, Zoomd
-from torch import Tensor
+from monai.transforms import (
+    Compose,
+    LazyTransform,
+    MapTransform,
+    Resize,
+    Resized,
+    Spacing,
+    Spacingd,
+    Transform,
+    Zoom,
+    Zoomd,
+)
+from torch import Tensor, nn
 
 from camlime.bundle.limits import MAX_STEPS, TooLarge, check_grid
 from camlime.errors import BundleError
@@ -58,6 +69,12 @@ class Preprocessing:
                 raise BundleError(f"the preprocessing holds a {type(step).__name__}, which is not a transform")
             if isinstance(step, MapTransform):
                 step.allow_missing_keys = True
+            if self._lazy is not False and isinstance(step, nn.Module) and not isinstance(step, Transform):
+                raise BundleError(
+                    f"the preprocessing has the layer {type(step).__name__} in a lazy composition, where what it does "
+                    "to the grid is not seen",
+                    hint="make the composition not lazy",
+                )
             if isinstance(step, LazyTransform) and self._lazy is False:
                 step.lazy = False
 
@@ -138,9 +155,14 @@ class Preprocessing:
                     f"{name} fails on {scan.source} with shape {shape}: {_cause(error)}",
                     hint="the bundle's preprocessing does not fit this scan",
                 ) from error
+            keeps = tuple(image.shape[1:]) == shape
+            if not keeps and not together and not isinstance(step, Transform):  # a layer moves no affine along
+                raise BundleError(
+                    f"{name} changes the grid without saying how, so that maps cannot be placed in the patient"
+                )
             if isinstance(image, MetaTensor):
                 affine = to_affine_nd(3, np.asarray(image.affine, dtype=np.float64))
-            elif tuple(image.shape[1:]) != shape:
+            elif not keeps:
                 raise BundleError(
                     f"{name} changes the grid without saying how, so that maps cannot be placed in the patient"
                 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from camlime.archives import is_zip
 from camlime.bundle.config import BundleFolder
+from camlime.bundle.pickles import MAX_NESTING, nesting
 from camlime.errors import BundleError, UntrustedBundleError
 
 MAX_WEIGHT_BYTES = 8 * 1024**3
@@ -29,6 +31,13 @@ _REFUSED_GLOBAL = re.compile(
     r"(?:Unsupported global: GLOBAL|Unsupported class|Trying to (?:call reduce for|load unsupported GLOBAL)) (\S+)"
 )
 _SHOWN_KEYS = 4
+_PICKLES_IN_OLD_FILES = 5
+"""Of torch before 1.6: a magic number, a version, the system, the content, the names of the tensors' numbers."""
+
+_NUMBERS = frozenset(
+    {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8}
+    | {torch.uint8, torch.bool}
+)
 
 
 def find_weights(folder: BundleFolder) -> str:
@@ -66,9 +75,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     _check_file(path)
     if path.suffix == ".safetensors":
         try:
-            return dict(load_file(path, device="cpu"))
+            content = dict(load_file(path, device="cpu"))
         except (SafetensorError, OSError, ValueError) as error:
             raise BundleError(f"the weights {path} are damaged: {error}", hint="copy the file again") from error
+        _check_tensors(content, path)
+        return content
     return _state_dict(_load_pickle(path), path)
 
 
@@ -145,6 +156,7 @@ def _load_pickle(path: Path) -> Any:
             f"the weights {path} are TorchScript, which is code",
             hint="save the state dict alone; or, if you trust its author, name it model.ts and use --trust-code",
         )
+    _check_nesting(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
     except pickle.UnpicklingError as error:
@@ -173,6 +185,41 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
         raise BundleError(f"the weights {path} are damaged: {why}", hint="copy the file again") from error
 
 
+def _check_nesting(path: Path) -> None:
+    """Refuse objects within objects without end, which would end the process, not raise an error."""
+    try:
+        if is_zip(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.rpartition("/")[2] == "data.pkl":
+                        with archive.open(entry) as stream:
+                            deepest = nesting(stream)
+                        break
+                else:
+                    return
+        else:
+            with path.open("rb") as stream:
+                deepest = _nesting_in_old_file(stream)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise BundleError(
+            f"the weights {path} are damaged: {_first_line(error)}", hint="copy the file again"
+        ) from error
+    if deepest > MAX_NESTING:
+        raise BundleError(
+            f"the weights {path} hold objects within objects, more than {MAX_NESTING} deep: this is no state dict"
+        )
+
+
+def _nesting_in_old_file(stream: IO[bytes]) -> int:
+    deepest = 0
+    for _ in range(_PICKLES_IN_OLD_FILES):
+        try:
+            deepest = max(deepest, nesting(stream))
+        except ValueError:  # torch stops here as well, and says what it is
+            break
+    return deepest
+
+
 def _holds_code(path: Path) -> bool:
     """Whether a zip archive of torch is TorchScript: only that has source code beside its tensors."""
     names = [entry.filename for entry in _entries(path)]
@@ -198,7 +245,8 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 def _check_tensors(content: Mapping[str, Tensor], path: Path) -> None:
     for name, value in content.items():
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        usual = value.dtype in _NUMBERS and not value.is_nested
+        if not usual or value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise BundleError(f"'{name}' in {path} is not an ordinary tensor")
 
 

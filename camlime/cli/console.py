@@ -120,6 +120,20 @@ class Printer:
         for warning in explanation.warnings:
             self.line(("warning: ", "yellow"), (warning, ""))
 
+    def of_slice(self, n: int, explanation: Explanation) -> None:
+        """Print what is known of the maps of one slice of a volume, in short; the whole is in its own files."""
+        self.head(f"slice {n}: evidence for {clean(explanation.explained_class)}")
+        if explanation.agreement is not None:
+            badge = explanation.agreement.badge
+            self.line(("  agreement: ", ""), (badge, _BADGES.get(badge, "bold")))
+        for i, evidence in enumerate(explanation.evidence.values()):
+            verdict = verdict_in_words(evidence), _VERDICTS[evidence.supported]
+            self.line((f"  {evidence.method}: ", ""), verdict)
+            for said in evidence_in_words(evidence)[:1] if i == 0 else ():
+                self.line((f"    {said}", "dim"))
+        for warning in explanation.warnings:
+            self.line(("  warning: ", "yellow"), (warning, ""))
+
     def exactly(self, *lines: object, style: str | None = None) -> None:
         """Print lines as they are, such as the names of files and commands to copy."""
         for line in lines:

@@ -157,6 +157,8 @@ def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interr
         printer.exactly(*files)
     else:
         print_answers(printer, result.answers, tuple(result.explanations))
+        for n, explanation in result.explanations.items():
+            printer.of_slice(n, explanation)
         printer.head("files")
         printer.exactly(*[f"  {path}" for path in files])
     if not result.complete:
@@ -190,7 +192,7 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
         printer.line((place, ""), (condition, "yellow"), (said, style), (score, "dim"), (note, "dark_orange"))
     if answers.presumes is not None and any(answer.class_name for answer in answers.answers):
         printer.line((f"  a class presumes that the slice shows {clean(answers.presumes)}", "dim"))
-    if answers.unconfirmed:
+    if answers.unconfirmed and answers.seen is None:
         printer.line((f"  name the slices in which you see {clean(answers.presumes)} with --seen A:B", "dim"))
     for warning in answers.warnings:
         printer.line(("warning: ", "yellow"), (warning, ""))

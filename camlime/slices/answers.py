@@ -218,7 +218,7 @@ def classify_slices(
         class_names=ready.class_names,
         threshold=domain.threshold if domain else None,
         quantile=domain.quantile if domain else None,
-        warnings=_warnings(bundle, stack, tuple(answers.values()), domain, doubts),
+        warnings=_warnings(bundle, stack, tuple(answers.values()), domain, doubts, confirmed),
         classifier=ready,
         presumes=settings.presumes,
         seen=confirmed,
@@ -320,10 +320,11 @@ def _warnings(
     answers: tuple[SliceAnswer, ...],
     domain: Domain | None,
     doubts: SequenceDoubts,
+    seen: Sequence[int] | None,
 ) -> tuple[str, ...]:
     settings = bundle.explain_settings
     said = [*bundle.assumptions, *doubts.warnings]
-    if any(answer.flag == UNCONFIRMED for answer in answers):
+    if seen is None and any(answer.flag == UNCONFIRMED for answer in answers):
         said.append(
             f"every image that the bundle was trained on shows {settings.presumes}, so that it cannot tell where there "
             f"is none: a slice has a class once somebody says that it shows {settings.presumes}"

@@ -145,9 +145,11 @@ def explain_slices(
         ((128, 128, 22), array([ 12. , -40.5,  33.1]))
     """
     wanted = Settings(**settings)
-    if wanted.point is not None or wanted.regions is not None:
+    if wanted.point is not None:
+        raise RequestError("a point is not for slices", hint="name the slice with --slice instead")
+    if wanted.regions is not None:
         raise RequestError(
-            "a point and regions of your own are not for slices", hint="name the slice with --slice instead"
+            "regions of your own are for single images, not for slices of a volume", hint="leave --regions out"
         )
     if wanted.guidance is not None:
         raise RequestError("guidance marks something in one image, not in slices of a volume")
@@ -162,7 +164,10 @@ def explain_slices(
     chosen = answers.strongest(count, wanted.class_name) if explained is None else tuple(explained)
     for n in chosen:
         if n not in answers.inputs:
-            raise RequestError(f"slice {n} was not classified or is constant", hint="choose another slice to explain")
+            raise RequestError(
+                f"slice {n} was not classified or is constant",
+                hint=f"choose another slice to explain; there are {len(answers.stack)}, numbered from 0",
+            )
     affine, first = stacked_grid(answers)
     on_answers(answers, chosen)
     done: dict[int, Explanation] = {}

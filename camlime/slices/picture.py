@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from camlime.explanation import leading
 from camlime.overview.colours import INK, MUTED, RED, evidence_scale, grey_window
-from camlime.overview.words import clean, method_title
+from camlime.overview.words import clean, method_title, verdict_in_words
 from camlime.slices.answers import SliceAnswers
 from camlime.slices.explaining import SliceExplanations
 
@@ -89,7 +89,10 @@ def _tile(axes: Axes, result: SliceExplanations, n: int, *, mapped: bool) -> Non
         colours = scale.rgba(lead.values.T)
         colours[~valid.T, 3] = 0.0
         axes.imshow(colours, interpolation="nearest")
-        axes.set_title(f"{method_title(lead.method)}", fontsize=7, color=MUTED)
+        evidence = explanation.evidence.get(lead.method)
+        verdict = "" if evidence is None else f": {verdict_in_words(evidence)}"
+        refuted = evidence is not None and evidence.supported is False
+        axes.set_title(f"{method_title(lead.method)}{verdict}", fontsize=7, color=RED if refuted else MUTED)
         return
     answer = result.answers[n]
     probability = answer.probabilities[explanation.explained_class]
