@@ -22,6 +22,9 @@ from camlime.bundle.pickles import MAX_NESTING, nesting
 from camlime.errors import BundleError, UntrustedBundleError
 
 MAX_WEIGHT_BYTES = 8 * 1024**3
+MAX_PICKLE_BYTES = 32 << 20
+"""Of a checkpoint without its tensors' numbers; that of a network of a thousand tensors has 0.2 MB."""
+
 WEIGHT_FILES = ("models/model.pt", "models/model.safetensors", "models/model.ts")
 """Best first; the last is TorchScript, which is code."""
 
@@ -190,13 +193,11 @@ def _check_nesting(path: Path) -> None:
     try:
         if is_zip(path):
             with zipfile.ZipFile(path) as archive:
-                for entry in archive.infolist():
-                    if entry.filename.rpartition("/")[2] == "data.pkl":
-                        with archive.open(entry) as stream:
-                            deepest = nesting(stream)
-                        break
-                else:
-                    return
+                # Every one: which of several torch would read is not for this to guess.
+                entries = [entry for entry in archive.infolist() if entry.filename.rpartition("/")[2] == "data.pkl"]
+                if sum(entry.file_size for entry in entries) > MAX_PICKLE_BYTES:
+                    raise ValueError(f"its objects without their numbers take more than {MAX_PICKLE_BYTES >> 20} MiB")
+                deepest = max((_nesting_of_entry(archive, entry) for entry in entries), default=0)
         else:
             with path.open("rb") as stream:
                 deepest = _nesting_in_old_file(stream)
@@ -208,6 +209,11 @@ def _check_nesting(path: Path) -> None:
         raise BundleError(
             f"the weights {path} hold objects within objects, more than {MAX_NESTING} deep: this is no state dict"
         )
+
+
+def _nesting_of_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    with archive.open(entry) as stream:
+        return nesting(stream)
 
 
 def _nesting_in_old_file(stream: IO[bytes]) -> int:

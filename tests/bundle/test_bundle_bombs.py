@@ -104,15 +104,26 @@ def test_yaml_that_cannot_be_read_is_said_to_be(tmp_path: Path, line: str) -> No
         Bundle.load(write(tmp_path / "b", f"{YAML}{line}\n", name="inference.yaml"))
 
 
-def test_a_tuple_in_a_tuple_without_end_does_not_end_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decoy", [False, True])
+def test_a_tuple_in_a_tuple_without_end_does_not_end_the_process(tmp_path: Path, decoy: bool) -> None:
     deep = b"\x80\x02}" + b")" + b"\x85" * 200_000 + b"K\x01s."
     path = write(tmp_path / "b", config()) / "models" / "model.pt"
     with zipfile.ZipFile(path) as good:
         content = {name: good.read(name) for name in good.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        if decoy:
+            archive.writestr("decoy/data.pkl", pickle.dumps({}))
         for name, data in content.items():
             archive.writestr(name, deep if name.endswith("data.pkl") else data)
     with pytest.raises(BundleError, match="objects within objects"):
+        Bundle.load(tmp_path / "b")
+
+
+def test_a_pickle_that_unpacks_to_more_than_any_state_dict_takes(tmp_path: Path) -> None:
+    path = write(tmp_path / "b", config()) / "models" / "model.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02" + b"N0" * (20 << 20) + b"N.")
+    with pytest.raises(BundleError, match="more than 32 MiB"):
         Bundle.load(tmp_path / "b")
 
 

@@ -91,13 +91,9 @@ def test_the_slice_in_view_and_then_a_range(ready, ball, tmp_path):
     assert ui.explanationSelector.count == 1
 
 
-def test_a_slice_outside_the_training_domain_is_given_no_class_anywhere(ready, ball, tmp_path):
+def explain_the_slice(ready, ball, bundle):
+    """Explain the ball's slice, as the red view shows it, with a bundle."""
     panel, ui = ready.panel, ready.ui
-    domain = {"file": "models/domain.safetensors", "layers": ["net.layer_0"]}
-    explain = {"slices": {"axial": "RA"}, "domain": domain}
-    bundle = write_blob_bundle(tmp_path / "strict", (24, 20), steps=[SCALE], explain=explain)
-    # Whatever is given, it lies a million times too far from this "training data".
-    Domain(("net.layer_0",), np.zeros(2), 1e6 * np.eye(2), np.array([0.0, 1.0]), 0.95).save(bundle / domain["file"])
     panel.parameters.volume = ball
     panel.parameters.quality = "quick"
     panel.inputs.open_bundle(str(bundle))
@@ -105,6 +101,16 @@ def test_a_slice_outside_the_training_domain_is_given_no_class_anywhere(ready, b
     slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
     ui.explainButton.click()
     until(lambda: not panel.run.running)
+
+
+def test_a_slice_outside_the_training_domain_is_given_no_class_anywhere(ready, ball, tmp_path):
+    panel, ui = ready.panel, ready.ui
+    domain = {"file": "models/domain.safetensors", "layers": ["net.layer_0"]}
+    explain = {"slices": {"axial": "RA"}, "domain": domain}
+    bundle = write_blob_bundle(tmp_path / "strict", (24, 20), steps=[SCALE], explain=explain)
+    # Whatever is given, it lies a million times too far from this "training data".
+    Domain(("net.layer_0",), np.zeros(2), 1e6 * np.eye(2), np.array([0.0, 1.0]), 0.95).save(bundle / domain["file"])
+    explain_the_slice(ready, ball, bundle)
     assert panel.shown.title == "Evidence for bright, slice 3"
     assert ui.predictionTable.item(0, 0).text() == "outside the training domain: no class"
     assert panel.shown.table("prediction").GetTable().GetNumberOfRows() == 0
@@ -119,13 +125,7 @@ def test_a_series_that_its_dicom_header_calls_another_is_given_no_class(ready, b
     database = SimpleNamespace(isOpen=True, instanceValue=lambda uid, tag: header.get(tag, ""))
     monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
     ball.SetAttribute("DICOM.instanceUIDs", "1.2 1.3")
-    panel.parameters.volume = ball
-    panel.parameters.quality = "quick"
-    panel.inputs.open_bundle(str(bundle))
-    until(lambda: panel.inputs.bundle is not None)
-    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
-    ui.explainButton.click()
-    until(lambda: not panel.run.running)
+    explain_the_slice(ready, ball, bundle)
     assert ui.messageLabel.text == ""
     assert panel.shown.title == "Evidence for bright, slice 3"
     assert ui.predictionTable.item(0, 0).text() == "outside the training domain: no class"
@@ -137,13 +137,7 @@ def test_a_title_claims_a_class_only_of_slices_that_somebody_confirmed(ready, ba
     panel, ui = ready.panel, ready.ui
     explain = {"slices": {"axial": "RA"}, "presumes": "a ball"}
     bundle = write_blob_bundle(tmp_path / "presuming", (24, 20), steps=[SCALE], explain=explain)
-    panel.parameters.volume = ball
-    panel.parameters.quality = "quick"
-    panel.inputs.open_bundle(str(bundle))
-    until(lambda: panel.inputs.bundle is not None)
-    slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*(affine_of(ball) @ [*BALL, 1])[:3])
-    ui.explainButton.click()
-    until(lambda: not panel.run.running)
+    explain_the_slice(ready, ball, bundle)
     assert panel.shown.title == "Why bright? Slice 3"
     ui.sliceRangeCheckBox.checked = True
     ui.firstSliceSpinBox.value, ui.lastSliceSpinBox.value = 2, 4
