@@ -27,7 +27,8 @@ from monai.networks import nets
 from torch import nn
 
 from camlime.bundle.model_input import ModelInput
-from camlime.classifier import Classifier, repeatable_arithmetic
+from camlime.classifier import Classifier
+from camlime.device import repeatable_arithmetic
 from camlime.methods.case import Case
 from camlime.methods.lime import Lime
 from camlime.regions import Regions
@@ -95,9 +96,12 @@ def fastest_batch(case: Case, largest: int) -> tuple[int, dict[int, float]]:
     times: dict[int, float] = {}
     size = 1
     while size <= largest:
-        run = plain_passes(case, size, size)
-        run()
-        times[size] = 1000 * min(seconds(run, device) for _ in range(3)) / size
+        try:
+            run = plain_passes(case, size, size)
+            run()
+            times[size] = 1000 * min(seconds(run, device) for _ in range(3)) / size
+        except torch.cuda.OutOfMemoryError:
+            break
         size *= 2
     return min(times, key=lambda n: times[n]), times
 
@@ -113,7 +117,7 @@ def print_peak(name: str, device: str, batch_size: int, passes: int) -> None:
     case = make_case(name, device, batch_size)
     Lime(budget=passes).explain(case)
     if case.classifier.device.type == "cuda":
-        print(torch.cuda.max_memory_allocated() / 2**20)
+        print(torch.cuda.max_memory_allocated(case.classifier.device) / 2**20)
     else:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,9 +13,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from camlime.device import is_out_of_memory, repeatable_arithmetic, select_device
-from camlime.errors import BundleError, DeviceError, RequestError
-from camlime.outputs import Activation, as_rows, checked_finite, first_line, log_odds
+from camlime.device import (
+    chosen_device,
+    failures_told,
+    first_line,
+    is_failure,
+    is_out_of_memory,
+    no_room,
+    repeatable_arithmetic,
+)
+from camlime.errors import BundleError, RequestError
+from camlime.outputs import Activation, as_rows, checked_finite, log_odds
 
 Inferer = Callable[[Tensor, nn.Module], Tensor]
 Result = TypeVar("Result")
@@ -88,7 +97,7 @@ class Classifier:
             raise RequestError(
                 f"batch size {batch_size} is not a positive number", hint="leave it out to have it measured"
             )
-        self.device = select_device(device)
+        self.device, self.device_note = chosen_device(device)
         self.network = self._on_device(network)
         self.class_names = tuple(class_names)
         self.activation: Activation = activation
@@ -97,6 +106,7 @@ class Classifier:
         self.passes = PassCounter()
         self._batch_size = batch_size
         self._tuned: dict[tuple[int, ...], int] = {}
+        self._most_gradients: dict[tuple[int, ...], int] = {}
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         tensors = [*network.parameters(), *network.buffers()]
@@ -105,10 +115,10 @@ class Classifier:
         try:
             with torch.inference_mode(False):  # whose tensors could serve no gradient
                 return copy.deepcopy(network).to(self.device)
-        except torch.cuda.OutOfMemoryError as error:
-            raise DeviceError(
-                f"the network does not fit into the memory of {self.device}", hint="use --device cpu"
-            ) from error
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise no_room(self.device, "the network") from error
 
     def class_index(self, name: str) -> int:
         """Return the index of a class.
@@ -163,12 +173,16 @@ class Classifier:
         are restored.
         """
         flags = [(parameter, parameter.requires_grad) for parameter in self.network.parameters()]
+        cudnn, enabled = torch.backends.cudnn, torch.backends.cudnn.enabled
         with torch.inference_mode(False), torch.enable_grad(), self.as_in_use():
             for parameter, _ in flags:
                 parameter.requires_grad_(False)
             try:
+                if any(isinstance(module, nn.RNNBase) for module in self.network.modules()):
+                    cudnn.enabled = False  # which gives a recurrent network's gradients in training mode alone
                 yield
             finally:
+                cudnn.enabled = enabled
                 for parameter, required in flags:
                     parameter.requires_grad_(required)
 
@@ -186,7 +200,7 @@ class Classifier:
             with torch.autocast(self.device.type, dtype=kind) if mixed else nullcontext():
                 output = self.network(batch) if self.inferer is None else self.inferer(batch, self.network)
         except (RuntimeError, ValueError, TypeError) as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or is_failure(error):
                 raise
             raise BundleError(
                 f"the network fails on an image of shape {tuple(batch.shape[1:])}: {first_line(error)}",
@@ -209,29 +223,50 @@ class Classifier:
         Raises:
             DeviceError: even a single image does not fit into the device's memory.
         """
-        rows: list[Tensor] = []
+        return self.logits_of_made(images, lambda part: part, images[0])
+
+    def logits_of_made(self, rows: Tensor, make: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        """As :meth:`logits`, of images that are made a batch at a time, on the device, where they may be too many.
+
+        Args:
+            rows: ``(N, ...)``, what the images are made from.
+            make: gives images ``(n, C, *S)`` for some of the rows.
+            image: ``(C, *S)``, one like those that are made.
+
+        Raises:
+            DeviceError: as :meth:`logits`.
+        """
+        found: list[Tensor] = []
         start = 0
-        while start < len(images):
-            size = self.batch_size(images[0])
-            rows.append(self.logits_of_batch(images[start : start + size]))
-            start += len(rows[-1])
-        return torch.cat(rows)
+        while start < len(rows):
+            part = rows[start : start + self.batch_size(image)]
+            found += self.in_parts(part, lambda some: self._answers(make(some)), image)
+            start += len(part)
+        return torch.cat(found)
 
     def logits_of_batch(self, images: Tensor) -> Tensor:
         """As :meth:`logits`, in one pass; if memory runs out, the batch is halved, also for all later calls."""
-        return torch.cat(self.in_parts(images, self._answers))
+        return torch.cat(self.in_parts(images, self._answers, images[0]))
 
     def _answers(self, images: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.no_grad(), self.as_in_use():
+        with failures_told(self.device), torch.inference_mode(False), torch.no_grad(), self.as_in_use():
             return checked_finite(self.forward(images.to(self.device)).float().cpu())
 
-    def in_parts(self, images: Tensor, work: Callable[[Tensor], Result]) -> list[Result]:
-        """Do ``work`` on all images at once or, where memory runs out, on halves of them (and so on), in order.
+    def in_parts(
+        self, rows: Tensor, work: Callable[[Tensor], Result], image: Tensor, *, gradients: bool = False
+    ) -> list[Result]:
+        """Do ``work`` on all rows at once or, where memory runs out, on halves of them (and so on), in order.
+
+        Args:
+            rows: ``(N, ...)``, one for each image.
+            work: is done again on both halves where memory ran out, so it must leave nothing half-done.
+            image: ``(C, *S)``, one like those that work is done on.
+            gradients: are taken in the work; what there was no memory for then limits gradients alone.
 
         Raises:
             DeviceError: even a single image does not fit into the device's memory.
         """
-        parts, results = [images], []
+        parts, results = [rows], []
         while parts:
             part = parts.pop(0)
             try:
@@ -241,14 +276,12 @@ class Classifier:
                 if not is_out_of_memory(error):
                     raise
                 if len(part) == 1:
-                    raise DeviceError(
-                        f"one image of shape {tuple(part.shape[1:])} does not fit into the memory of {self.device}",
-                        hint="use a smaller image" if self.device.type == "cpu" else "use --device cpu",
-                    ) from error
+                    raise no_room(self.device, f"one image of shape {tuple(image.shape)}") from error
             # Only now, with the error and the tensors in its traceback gone, can their memory be given back.
+            gc.collect()  # of the graph, which is held in a ring
             torch.cuda.empty_cache()
             half = (len(part) + 1) // 2
-            self._limit_batch(part[0], half)
+            self._limit_batch(tuple(image.shape), half, gradients)
             parts[:0] = [part[:half], part[half:]]
         return results
 
@@ -257,13 +290,22 @@ class Classifier:
         """The batch size that was asked for, or what is left of it after memory ran out; ``None`` if it is measured."""
         return self._batch_size
 
-    def _limit_batch(self, image: Tensor, size: int) -> None:
+    def _limit_batch(self, shape: tuple[int, ...], size: int, gradients: bool) -> None:
+        if gradients:
+            self._most_gradients[shape] = size
+            return
         if self._batch_size is not None:
             self._batch_size = min(self._batch_size, size)
-        self._tuned[tuple(image.shape)] = size
+        self._tuned[shape] = size
 
-    def batch_size(self, image: Tensor) -> int:
-        """The batch size for images like this ``(C, *S)``: the given one, or the fastest per image, measured once."""
+    def batch_size(self, image: Tensor, *, gradients: bool = False) -> int:
+        """The batch size for images like this ``(C, *S)``: the given one, or the fastest per image, measured once.
+
+        For gradients it is less where memory was seen to run out in taking them.
+        """
+        if gradients:
+            size = self.batch_size(image)
+            return min(size, self._most_gradients.get(tuple(image.shape), size))
         if self._batch_size is not None:
             return self._batch_size
         shape = tuple(image.shape)
@@ -279,7 +321,6 @@ class Classifier:
             largest = min(largest, max(CPU_VOXELS_AT_ONCE // image[0].numel(), 1))
         best_size, best_time, size = 1, float("inf"), 1
         try:
-            self._answers(image[None])
             while size <= largest:
                 seconds = self._seconds_per_image(image, size)
                 if seconds < best_time * WORTHWHILE_GAIN:
@@ -290,14 +331,19 @@ class Classifier:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        except BundleError:
+            if size == 1:
+                raise  # else only so many at once are too much for an operation
         finally:
             self.passes.forward, self.passes.backward = passes.forward, passes.backward
         torch.cuda.empty_cache()
         return best_size
 
     def _seconds_per_image(self, image: Tensor, size: int) -> float:
-        """Least time of up to three passes of ``size`` copies of an image."""
+        """Least time of up to three passes of ``size`` copies of an image, after one in which kernels are loaded."""
         batch = image.detach().expand(size, *image.shape).to(self.device).contiguous()
+        if size == 1 or self.device.type == "cuda":
+            self._answers(batch)
         times: list[float] = []
         while len(times) < 3 and sum(times) < TUNING_SECONDS:
             start = time.perf_counter()

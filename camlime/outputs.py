@@ -39,11 +39,6 @@ def log_odds(logits: Tensor, class_index: int, activation: Activation, *, two_cl
     return logits[:, class_index] - torch.logsumexp(others, dim=1)
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
 def checked_finite(logits: Tensor) -> Tensor:
     """Return the logits.
 

@@ -15,6 +15,7 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
+from camlime.device import failures_told
 from camlime.domain import UNLIKE, Likeness, likeness_of
 from camlime.errors import RequestError
 from camlime.examiner import Examiner
@@ -147,12 +148,19 @@ def explain(
             read_bundle.prepare(focus(read_scan, read_bundle, wanted.point)),
             classifier_of(read_bundle, device=wanted.device, amp=wanted.amp, batch_size=wanted.batch_size),
         )
+    with failures_told(prepared.classifier.device, work="the work"):
+        return _explained(read_scan, read_bundle, prepared, wanted, methods, heard)
+
+
+def _explained(
+    scan: Scan, bundle: Bundle, prepared: Prepared, wanted: Settings, methods: tuple[str, ...], heard: Listeners
+) -> Explanation:
     model_input, classifier = prepared.input, prepared.classifier
     if wanted.class_name is not None:
         classifier.class_index(wanted.class_name)
-    baseline_name, baseline = explaining_baseline(read_bundle, model_input, wanted.baseline)
-    segmentations = _segmentations(read_scan, read_bundle, model_input, wanted)
-    found = ask(read_scan, read_bundle, classifier, model_input)
+    baseline_name, baseline = explaining_baseline(bundle, model_input, wanted.baseline)
+    segmentations = _segmentations(scan, bundle, model_input, wanted)
+    found = ask(scan, bundle, classifier, model_input)
     prediction = found.prediction
     explained = wanted.class_name or prediction.most_probable
     case = Case(
@@ -166,11 +174,11 @@ def explain(
         on_draft=heard.on_draft,
         cancelled=heard.cancelled,
     )
-    budget = _first_given(wanted.budget, read_bundle.explain_settings.budget, DEFAULT_BUDGET)
+    budget = _first_given(wanted.budget, bundle.explain_settings.budget, DEFAULT_BUDGET)
     certain = budget == "auto"
-    runner = Runner(case, wanted, StoppingRule() if certain else budget, read_bundle, heard.on_attribution)
+    runner = Runner(case, wanted, StoppingRule() if certain else budget, bundle, heard.on_attribution)
     runner.check(methods)
-    examiner = Examiner(case, wanted, read_bundle, runner, None if certain else budget, baseline_name)
+    examiner = Examiner(case, wanted, bundle, runner, None if certain else budget, baseline_name)
     complete = runner.run(methods)
     attributions = {name: runner.done[name] for name in methods if name in runner.done}
     complete = complete and examiner.run(attributions)
@@ -182,10 +190,10 @@ def explain(
         input=model_input,
         agreement=runner.agreement,
         evidence=examiner.done,
-        provenance=provenance(read_bundle, read_scan, classifier, wanted, budget, baseline_name),
+        provenance=provenance(bundle, scan, classifier, wanted, budget, baseline_name),
         warnings=(
             *found.warnings,
-            *warnings_of(read_bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
+            *warnings_of(bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
             *examiner.notes,
         ),
         complete=complete,
@@ -275,17 +283,23 @@ class Answered:
         prediction: has no class where the image is outside the training domain.
         likeness: how unlike the training data the image is; ``None`` where the bundle cannot tell.
         doubts: of the series that it is from.
+        device_note: why a GPU that is there was not used.
     """
 
     prediction: Prediction
     likeness: Likeness | None = None
     doubts: SequenceDoubts = field(default_factory=SequenceDoubts)
+    device_note: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know of it, in sentences."""
         unlike = self.likeness is not None and self.likeness.unlike
-        return (*([self.likeness.words] if self.likeness is not None and unlike else []), *self.doubts.warnings)
+        return (
+            *([self.likeness.words] if self.likeness is not None and unlike else []),
+            *self.doubts.warnings,
+            *([self.device_note] if self.device_note else []),
+        )
 
 
 def ask(scan: Scan, bundle: Bundle, classifier: Classifier, model_input: ModelInput) -> Answered:
@@ -304,7 +318,7 @@ def ask(scan: Scan, bundle: Bundle, classifier: Classifier, model_input: ModelIn
     if reason is None and likeness is not None and likeness.unlike:
         reason = UNLIKE
     prediction = replace(predict(classifier, model_input), presumes=settings.presumes, outside_because=reason)
-    return Answered(prediction, likeness, doubts)
+    return Answered(prediction, likeness, doubts, classifier.device_note)
 
 
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:

@@ -13,6 +13,7 @@ from camlime.attribution import Attribution
 from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.classifier import Classifier
+from camlime.device import device_title
 from camlime.scan import Scan
 from camlime.settings import Settings
 from camlime.version import __version__
@@ -34,6 +35,7 @@ def provenance(
         "guidance": _guidance(wanted),
         "seed": wanted.seed,
         "device": str(classifier.device),
+        "gpu": device_title(classifier.device) if classifier.device.type == "cuda" else None,
         "mixed_precision": wanted.amp,
         "batch_size": wanted.batch_size,
         "budget": budget,

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlime.classifier import Classifier, log_odds, select_device
+from camlime.classifier import Classifier, log_odds
+from camlime.device import select_device
 from camlime.errors import BundleError, DeviceError, RequestError
 
 TWO = ("no", "yes")
@@ -228,7 +229,7 @@ def test_network_and_settings_are_left_as_found(raises: bool, precision: Any) ->
 
 NEWER_SWITCHES = """
 import torch
-from camlime.classifier import repeatable_arithmetic
+from camlime.device import repeatable_arithmetic
 matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
 torch.set_float32_matmul_precision("high")
 for wanted in (("ieee", "tf32"), ("tf32", "ieee"), ("ieee", "ieee")):  # torch may refuse to read its older switches now
@@ -236,6 +237,11 @@ for wanted in (("ieee", "tf32"), ("tf32", "ieee"), ("ieee", "ieee")):  # torch m
     with repeatable_arithmetic():
         assert "tf32" not in (matmul.fp32_precision, conv.fp32_precision)
     assert (matmul.fp32_precision, conv.fp32_precision) == wanted, wanted
+rnn = torch.backends.cudnn.rnn
+rnn.fp32_precision = "tf32"
+with repeatable_arithmetic():
+    assert rnn.fp32_precision == "ieee"
+assert rnn.fp32_precision == "tf32"
 """
 
 
@@ -288,7 +294,7 @@ def test_a_network_may_keep_what_it_computed_once() -> None:
     [
         (torch.cuda.OutOfMemoryError, "CUDA out of memory"),
         (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
-        (RuntimeError, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        (RuntimeError, "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
     ],
 )
 def test_batches_are_halved_when_memory_runs_out_and_stay_so(error: type[Exception], words: str) -> None:

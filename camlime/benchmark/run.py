@@ -20,6 +20,7 @@ from camlime.benchmark.summary import summarise
 from camlime.benchmark.tables import maps_table, stability_table, values_table
 from camlime.benchmark.work import Job, Record
 from camlime.bundle import Bundle
+from camlime.device import select_device
 from camlime.errors import RequestError
 from camlime.extras import needed
 
@@ -66,7 +67,7 @@ def run_benchmark(
         settings: what each of them is put through.
         output: a folder; see ``docs/benchmark.md`` for what it then holds.
         scheduler: address of a Dask scheduler; a cluster on this machine if ``None``.
-        workers: processes on this machine; one a core if ``None``, this very process if 0.
+        workers: processes on this machine; one a core (a single one on a GPU) if ``None``, this very process if 0.
         reference: the method that the others are compared with; the first one if it was not run.
         margin: of non-inferiority.
         left_out: methods that were asked for in a group and cannot run, for the record.
@@ -138,6 +139,8 @@ def _do(
             on_step(Step(line.case, len(done), len(cohort), kept=True))
     jobs = [Job(line, settings, fingerprint) for line in cohort if line.case not in done]
     if jobs:
+        if workers is None and select_device(settings.device).type == "cuda":
+            workers = 1  # else one a core would share the GPU's memory
         for outcome in outcomes(jobs, scheduler=scheduler, workers=workers):
             case = outcome.job.line.case
             if outcome.record is None:

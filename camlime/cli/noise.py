@@ -9,6 +9,8 @@ from contextlib import contextmanager
 _KNOWN = (
     (r".*", r"monai(\..*)?", FutureWarning),
     (r".*", r"torch(\..*)?", DeprecationWarning),
+    (r".*does not have a deterministic implementation", r".*", UserWarning),
+    (r".*Deterministic behavior was enabled", r".*", UserWarning),
 )
 """Message, module, category of warnings that mean nothing for a user."""
 

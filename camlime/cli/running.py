@@ -66,7 +66,7 @@ def explain_and_save(request: Request) -> list[Path]:
         KeyboardInterrupt: interrupted with nothing saved.
     """
     from camlime.bundle import Bundle
-    from camlime.classifier import select_device
+    from camlime.device import select_device
 
     methods = request.settings.get("methods")
     if methods is not None:

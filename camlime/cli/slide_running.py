@@ -11,11 +11,12 @@ from typing import Any
 import typer
 
 from camlime.bundle import Bundle
-from camlime.classifier import Classifier, select_device
+from camlime.classifier import Classifier
 from camlime.cli import INTERRUPTED
 from camlime.cli.console import stderr, stdout
 from camlime.cli.interrupts import Interrupts
 from camlime.cli.progress import Watch
+from camlime.device import select_device
 from camlime.errors import ScanError
 from camlime.explanation import Explanation
 from camlime.overview.words import clean

@@ -186,13 +186,18 @@ class Removal:
     def _answers(self, ranks: Ranks, removed: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
         """Log-odds and probability with the voxels of rank ``low <= rank < high`` removed, one pair a pass."""
         on_device = torch.from_numpy(ranks).to(self._classifier.device)
-        limits = torch.tensor(removed, device=self._classifier.device).reshape(-1, 2, *[1] * ranks.ndim)
-        step = self._classifier.batch_size(self._image)
+        limits = torch.tensor(removed)
         answers: list[tuple[float, float]] = []
-        for part in limits.split(step):
+
+        def without(part: Tensor) -> Tensor:
+            low, high = part.to(on_device.device).reshape(-1, 2, *[1] * ranks.ndim).unbind(dim=1)
+            gone = (on_device >= low) & (on_device < high)
+            return torch.where(gone[:, None], self._baseline, self._image)
+
+        while len(answers) < len(limits):
             self._meter.check()
-            gone = (on_device >= part[:, 0]) & (on_device < part[:, 1])
-            logits = self._classifier.logits(torch.where(gone[:, None], self._baseline, self._image)).double()
+            part = limits[len(answers) : len(answers) + self._classifier.batch_size(self._image)]
+            logits = self._classifier.logits_of_made(part, without, self._image).double()
             log_odds = self._classifier.log_odds(logits, self._class).tolist()
             probability = self._classifier.probabilities(logits)[:, self._class].tolist()
             answers += zip(log_odds, probability, strict=True)

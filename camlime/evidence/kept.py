@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from camlime.attribution import FloatArray
+from camlime.device import device_title
 from camlime.methods.case import Case
 from camlime.staging import whole_file
 from camlime.version import __version__
@@ -90,7 +91,7 @@ class KeptMaps:
             "classes": list(classifier.class_names),
             "activation": classifier.activation,
             "seed": case.seed,
-            "device": classifier.device.type,
+            "device": device_title(classifier.device),
             "threads": torch.get_num_threads(),
             "mixed_precision": classifier.amp,
             "batch_size": classifier.given_batch_size,

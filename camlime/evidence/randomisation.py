@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from camlime.attribution import Attribution
 from camlime.classifier import Classifier
+from camlime.device import failures_told
 from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
 from camlime.methods import cam
@@ -118,8 +119,9 @@ class RandomNetworks:
         if seed in self._made:
             return self._made[seed]
         made = self.meter.counted(self._original)
-        made.network = randomised(self._original.network, seed)
-        _measure_statistics(made, self._case.input.image, self._case.baseline)
+        with failures_told(made.device, work="a copy of the network with random weights"):
+            made.network = randomised(self._original.network, seed)
+            _measure_statistics(made, self._case.input.image, self._case.baseline)
         if COPIES * _bytes_of(made.network) <= HELD_BYTES:
             self._made[seed] = made
         return made
@@ -226,11 +228,11 @@ def _measure_statistics(classifier: Classifier, image: Tensor, baseline: Tensor)
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    with torch.inference_mode(False), torch.no_grad():
-        training = [(module, module.training) for module in classifier.network.modules()]
-        classifier.network.eval()
-        for norm in norms:
-            norm.train()
-        classifier.forward(images.to(classifier.device))
-        for module, was_training in training:
-            module.training = was_training
+    with torch.inference_mode(False), torch.no_grad(), classifier.as_in_use():
+        try:
+            for norm in norms:
+                norm.train()
+            classifier.forward(images.to(classifier.device))
+        finally:
+            for norm in norms:
+                norm.eval()

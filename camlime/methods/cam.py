@@ -42,8 +42,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlime.attribution import Attribution
-from camlime.classifier import Classifier, is_out_of_memory
-from camlime.errors import DeviceError, RequestError
+from camlime.classifier import Classifier
+from camlime.device import failures_told
+from camlime.errors import RequestError
 from camlime.methods.case import Case
 from camlime.methods.layers import LayerGrid, candidate_layers, choose_layer, find_layer, plain_batch
 from camlime.methods.placement import to_input_grid
@@ -177,20 +178,13 @@ def take(case: Case, layer: LayerGrid, *, gradients: bool = True) -> Capture:
         count = len(classifier.class_names)
         raise RequestError(f"there is no class number {case.class_index}", hint=f"classes are 0 to {count - 1}")
     with (
+        failures_told(classifier.device, work=f"a CAM for {case.input.spatial_shape} voxels"),
         classifier.gradients(),
         torch.autocast(classifier.device.type, enabled=False),
         torch.set_grad_enabled(gradients),
     ):
-        try:
-            leaf, score = _score_with_leaf(classifier, case, layer)
-            gradient = _gradient(classifier, score, leaf, layer) if gradients else None
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise DeviceError(
-                f"a CAM for {case.input.spatial_shape} voxels does not fit into the memory of {classifier.device}",
-                hint="use --device cpu",
-            ) from error
+        leaf, score = _score_with_leaf(classifier, case, layer)
+        gradient = _gradient(classifier, score, leaf, layer) if gradients else None
         activations: Array = leaf.detach()[0].cpu().numpy()
         return Capture(activations, gradient, float(score.detach()))
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from camlime.classifier import Classifier
+from camlime.device import failures_told
 from camlime.errors import RequestError
 from camlime.methods.placement import Placement, ReachTracer
 
@@ -122,7 +123,8 @@ def _survey(classifier: Classifier, image: Tensor) -> list[LayerGrid]:
             "CAM does not apply to this network: it is TorchScript, which hides its layers",
             hint="use --methods lime,occlusion",
         )
-    with classifier.gradients(), torch.no_grad():
+    told = failures_told(classifier.device, work=f"one image of shape {tuple(image.shape)}")
+    with told, classifier.gradients(), torch.no_grad():
         batch = plain_batch(image, classifier.device)
         seen: dict[str, _Seen] = {}
         calls: dict[str, int] = {}

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from lime.lime_base import LimeBase
 from numpy.typing import NDArray
-from torch import Tensor
 
 from camlime.attribution import Attribution, FloatArray
 from camlime.errors import RequestError
@@ -157,13 +156,12 @@ def stock_answers(case: Case, passes: int) -> tuple[NDArray[np.int64], FloatArra
     masks[0, :] = 1
     baseline = region_mean_baseline(case.input, regions)
     masker = Masker(case.input.image, baseline, regions, case.classifier.device)
-    step = min(case.classifier.batch_size(case.input.image), MASKED_IMAGES_AT_ONCE)
+    masked, image = masker.reusing_memory(), case.input.image
     answers: list[NDArray[np.float64]] = []
-    images: Tensor | None = None
     done = 0
     while done < passes and not case.cancelled():
-        images = masker(torch.from_numpy(masks[done : done + step]), out=images)
-        logits = case.classifier.logits(images)
+        step = min(case.classifier.batch_size(image), MASKED_IMAGES_AT_ONCE)
+        logits = case.classifier.logits_of_made(torch.from_numpy(masks[done : done + step]), masked, image)
         answers.append(case.classifier.probabilities(logits)[:, case.class_index].double().numpy())
         done += len(answers[-1])
         case.on_progress(Progress("lime", done, passes))

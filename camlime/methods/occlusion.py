@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,11 +116,7 @@ class Occlusion:
             masker = Masker(case.input.image, case.baseline, regions, case.classifier.device)
             presence = torch.ones(1 + regions.count, regions.count)
             presence[1:].fill_diagonal_(0)
-            images: Tensor | None = None
-            for rows in presence.split(answers.step):
-                images = masker(rows, out=images)
-                if not answers.ask(images):
-                    break
+            answers.ask(presence, masker.reusing_memory())
             if len(answers) < len(presence):
                 break
             found.append(answers.falls())
@@ -142,16 +138,17 @@ class Occlusion:
         image, baseline = case.input.image.to(device), case.baseline.to(device)
         valid = case.input.valid.to(device)
         answers = _Answers(case, 0, 1 + len(boxes))
-        if not answers.ask(image[None]):
+
+        def covered(numbers: Tensor) -> Tensor:
+            images = image.repeat(len(numbers), *[1] * image.ndim)
+            for one, number in zip(images, numbers.tolist(), strict=True):
+                if number:
+                    inside = (slice(None), *boxes[number - 1])
+                    one[inside] = torch.where(valid[boxes[number - 1]], baseline[inside], image[inside])
+            return images
+
+        if not answers.ask(torch.arange(1 + len(boxes)), covered):
             raise Cancelled
-        for first in range(0, len(boxes), answers.step):
-            some = boxes[first : first + answers.step]
-            images = image.repeat(len(some), *[1] * image.ndim)
-            for covered, box in zip(images, some, strict=True):
-                inside = (slice(None), *box)
-                covered[inside] = torch.where(valid[box], baseline[inside], image[inside])
-            if not answers.ask(images):
-                raise Cancelled
         total = np.zeros(case.input.spatial_shape)
         times = np.zeros(case.input.spatial_shape)
         for box, fall in zip(boxes, answers.falls(), strict=True):
@@ -188,15 +185,19 @@ class _Answers:
         self._done = done
         self._total = total
         self._found: list[Tensor] = []
-        self.step = case.classifier.batch_size(case.input.image)
 
-    def ask(self, images: Tensor) -> bool:
-        """Ask about a batch; ``False`` if the user cancelled."""
-        if self._case.cancelled():
-            return False
-        logits = self._case.classifier.logits(images)
-        self._found.append(self._case.classifier.log_odds(logits.double(), self._case.class_index))
-        self._case.on_progress(Progress(NAME, self._done + len(self), self._total))
+    def ask(self, rows: Tensor, make: Callable[[Tensor], Tensor]) -> bool:
+        """Ask about the images that are made of the rows, batch by batch; ``False`` if the user cancelled."""
+        classifier, image = self._case.classifier, self._case.input.image
+        done = 0
+        while done < len(rows):
+            if self._case.cancelled():
+                return False
+            part = rows[done : done + classifier.batch_size(image)]
+            logits = classifier.logits_of_made(part, make, image)
+            self._found.append(classifier.log_odds(logits.double(), self._case.class_index))
+            done += len(part)
+            self._case.on_progress(Progress(NAME, self._done + len(self), self._total))
         return True
 
     def __len__(self) -> int:

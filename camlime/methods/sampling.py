@@ -15,7 +15,7 @@ from camlime.methods.case import Case, Progress
 from camlime.methods.designs import SignArray, blocks, order_by_information
 from camlime.methods.evidence_model import FloatArray, RunningSums
 from camlime.methods.profiled_model import Derivatives
-from camlime.regions import Regions, flat_labels
+from camlime.regions import Regions
 
 
 class Cancelled(Exception):  # noqa: N818 - an outcome, not an error
@@ -98,15 +98,14 @@ class PairSampler:
     def run(self, pairs: int) -> bool:
         """Ask about up to ``pairs`` more pairs; ``False`` if cancelled on the way (what was done is kept)."""
         classifier = self._case.classifier
-        step = max(classifier.batch_size(self._case.input.image) // 2, 1)
+        image = self._case.input.image
         left = min(pairs, self.pairs_left)
-        images: Tensor | None = None
+        masked = self._masker.reusing_memory()
         while left > 0:
             if self._case.cancelled():
                 return False
-            rows = self._take(min(step, left))
-            images = self._masker(_both_ways(rows), out=images)
-            logits = classifier.logits(images)
+            rows = self._take(min(max(classifier.batch_size(image) // 2, 1), left))
+            logits = classifier.logits_of_made(_both_ways(rows), masked, image)
             self._add(rows, classifier.log_odds(logits.double(), self._case.class_index))
             left -= len(rows)
         return True
@@ -125,30 +124,31 @@ class PairSampler:
         """
         case, classifier = self._case, self._case.classifier
         difference = (case.input.image - case.baseline).double().to(classifier.device)
-        total = torch.zeros(case.input.spatial_shape, dtype=torch.float64, device=classifier.device)
-        labels = [flat_labels(regions).to(classifier.device) for regions in case.regions]
-        squares = [total.new_zeros(regions.count) for regions in case.regions]
-        step = max(classifier.batch_size(case.input.image) // 2, 1)
+        total = torch.zeros(case.input.spatial_shape, dtype=torch.float64)
+        squares = [np.zeros(regions.count) for regions in case.regions]
         left, backward = min(pairs, self.pairs_left), 0
-        while left > 0 and not case.cancelled():
-            rows = half_present * self._take(min(step, left)).astype(np.float64)
+
+        def changes(presence: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode(False):
-                images = self._masker(_both_ways(rows))
+                images = self._masker(presence)
+            answers, gradient = self._answers_and_gradient(images)
+            return answers, (gradient.double() * difference).sum(dim=1).cpu()  # a GPU would pool in any order
+
+        while left > 0 and not case.cancelled():
+            step = max(classifier.batch_size(case.input.image, gradients=True) // 2, 1)
+            rows = half_present * self._take(min(step, left)).astype(np.float64)
             answers = []
-            for part, gradient in classifier.in_parts(images, self._answers_and_gradient):
+            for part, change in classifier.in_parts(_both_ways(rows), changes, case.input.image, gradients=True):
                 answers.append(part)
-                change = (gradient.double() * difference).sum(dim=1)
                 total += change.sum(dim=0)
-                for known, where in zip(squares, labels, strict=True):
-                    known.add_(_pooled(change, where, len(known)).square().sum(dim=0))
-            backward += len(images)
+                for i, regions in enumerate(case.regions):
+                    squares[i] += sum(regions.pool(one) ** 2 for one in change.numpy())
+            backward += 2 * len(rows)
             self._add(rows, torch.cat(answers))
             left -= len(rows)
         taken = max(backward, 1)
         return MaskedGradient(
-            (total / taken).cpu().numpy(),
-            tuple((known / taken).cpu().numpy() for known in squares),
-            backward_passes=backward,
+            (total / taken).numpy(), tuple(known / taken for known in squares), backward_passes=backward
         )
 
     def _answers_and_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,9 +190,3 @@ def _both_ways(rows: SignArray | FloatArray) -> Tensor:
     """Presences ``(2N, d)`` in [0, 1] of the rows, whose signs are those of a mask, then of their complements."""
     signs = torch.from_numpy(np.concatenate([rows, -rows]))
     return (signs.float() + 1) / 2
-
-
-def _pooled(voxels: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Sums of maps ``(N, *S)`` over the regions, ``(N, count)``; label 0 is left out."""
-    sums = voxels.new_zeros(len(voxels), count + 1)
-    return sums.index_add_(1, labels, voxels.flatten(1))[:, 1:]

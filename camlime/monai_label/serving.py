@@ -121,7 +121,7 @@ def ready(serving: Serving, folder: Path) -> Ready:
 
 
 def _app(serving: Serving, settings: Any, folder: Path) -> Any:
-    from camlime.classifier import select_device
+    from camlime.device import select_device
 
     select_device(serving.device)
     bundles = named_bundles(serving.bundles, trust_code=serving.trust_code)

@@ -223,6 +223,7 @@ def origin(
         ("Budget", known.get("budget")),
         ("Seed", known.get("seed")),
         ("Device", known.get("device")),
+        ("GPU", known.get("gpu")),
         ("Made", known.get("created")),
         ("camlime", known.get("camlime")),
         *passes,

@@ -111,7 +111,6 @@ class SliceAnswers:
         threshold: of the score; ``None`` where the bundle has none.
         quantile: of the training data's kind that lies below the threshold.
         warnings: what the user should know, in sentences.
-        classifier: that answered.
         presumes: what every training image shows, such as "a tumour"; ``None`` where nothing is presumed.
         seen: slices in which a person sees it; ``None`` where nobody said.
     """
@@ -123,7 +122,6 @@ class SliceAnswers:
     threshold: float | None
     quantile: float | None
     warnings: tuple[str, ...]
-    classifier: Classifier
     presumes: str | None = None
     seen: tuple[int, ...] | None = None
 
@@ -218,8 +216,10 @@ def classify_slices(
         class_names=ready.class_names,
         threshold=domain.threshold if domain else None,
         quantile=domain.quantile if domain else None,
-        warnings=_warnings(bundle, stack, tuple(answers.values()), domain, doubts, confirmed),
-        classifier=ready,
+        warnings=(
+            *_warnings(bundle, stack, tuple(answers.values()), domain, doubts, confirmed),
+            *([ready.device_note] if ready.device_note else []),
+        ),
         presumes=settings.presumes,
         seen=confirmed,
     )

@@ -15,7 +15,7 @@ from camlime.classifier import Classifier
 from camlime.domain import domain_digest
 from camlime.errors import BundleError, RequestError
 from camlime.explanation import Explanation
-from camlime.pipeline import Listeners, Prepared, Settings, explain
+from camlime.pipeline import Listeners, Prepared, Settings, classifier_of, explain
 from camlime.scan import Scan
 from camlime.slices.answers import UNCONFIRMED, SliceAnswers, classify_slices
 from camlime.slices.regions import SliceRegions
@@ -154,13 +154,12 @@ def explain_slices(
     if wanted.guidance is not None:
         raise RequestError("guidance marks something in one image, not in slices of a volume")
     heard = listeners or Listeners()
-    answers = classify_slices(
-        scan, bundle, plane=plane, slices=slices, seen=seen, device=wanted.device, classifier=classifier
-    )
+    asked = classifier or classifier_of(bundle, device=wanted.device)
+    answers = classify_slices(scan, bundle, plane=plane, slices=slices, seen=seen, classifier=asked)
     if not answers.inputs:
         raise RequestError(f"every slice asked for of {scan.source} is constant", hint="choose other slices")
     if wanted.class_name is not None:
-        answers.classifier.class_index(wanted.class_name)
+        asked.class_index(wanted.class_name)
     chosen = answers.strongest(count, wanted.class_name) if explained is None else tuple(explained)
     for n in chosen:
         if n not in answers.inputs:
@@ -176,7 +175,7 @@ def explain_slices(
         if not complete:
             break
         on_slice(n)
-        ready = Prepared(answers.inputs[n], answers.classifier)
+        ready = Prepared(answers.inputs[n], asked)
         regions = None if labels is None else labels.of(answers.stack, n, answers.inputs[n])
         own = {**settings, "regions": regions}
         result = explain(answers.stack.slice(n), bundle, listeners=heard, prepared=ready, **own)

@@ -32,7 +32,7 @@ class Model(OfPresence):
         convolution = nn.Conv2d if regions.labels.ndim == 2 else nn.Conv3d
         self.features = convolution(1, 1, 1, bias=False)
         self.features.weight.data.fill_(1.0)
-        self.shown = shown
+        self.register_buffer("shown", shown)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = (self.features(x) * self.shown).flatten(1).sum(dim=1, keepdim=True).double()

@@ -16,7 +16,10 @@ from camlime.regions import Regions
 
 
 class OfPresence(nn.Module):
-    """A function of which regions are present, where the image is 1 and the baseline 0; one logit."""
+    """A function of which regions are present, where the image is 1 and the baseline 0; one logit.
+
+    It is computed on the CPU whatever the image is on, so that functions may hold tensors of their own.
+    """
 
     def __init__(self, regions: Regions, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -25,9 +28,9 @@ class OfPresence(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        voxels = x.mean(dim=1).flatten(1).double()
+        voxels = x.mean(dim=1).flatten(1).double().cpu()
         sums = voxels.new_zeros(len(x), len(self.sizes) + 1).index_add(1, self.labels, voxels)
-        return self.function(sums[:, 1:] / self.sizes)[:, None]
+        return self.function(sums[:, 1:] / self.sizes)[:, None].to(x.device)
 
 
 def grid_regions(shape: tuple[int, ...], count: int) -> Regions:

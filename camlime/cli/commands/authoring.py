@@ -134,8 +134,8 @@ def randomisation(
     """Check once, on a handful of cases, what is left of each map on random networks, and keep it in the bundle."""
     from camlime.authoring import write_record
     from camlime.benchmark import read_cohort
-    from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
+    from camlime.device import select_device
 
     select_device(device)
 

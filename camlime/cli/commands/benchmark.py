@@ -52,7 +52,8 @@ def benchmark(
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; this machine if left out.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, metavar="N", help="Processes here; one a core; 0: no cluster.")
+        int | None,
+        typer.Option("--workers", min=0, metavar="N", help="Processes; one a core, on a GPU one; 0: no cluster."),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Images a pass.")] = 16,
     device: options.Device = "auto",
@@ -63,8 +64,8 @@ def benchmark(
     """Compare methods on a cohort: tables, figures and a page. Goes on where an earlier run stopped."""
     check_writable(output)
     from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark
-    from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
+    from camlime.device import select_device
 
     if scheduler is None:
         select_device(device)

@@ -41,8 +41,8 @@ def classify(
     check_scan(scan)
     from camlime import pipeline
     from camlime.bundle import Bundle
-    from camlime.classifier import select_device
     from camlime.cli.console import stderr, stdout
+    from camlime.device import select_device
     from camlime.errors import RequestError
     from camlime.scan import Scan
 

@@ -38,8 +38,8 @@ def what_if(
 ) -> None:
     """Print what the model answers without a marked part of the image, and to that part alone."""
     place = Place(point, point_lps, center_voxel)
-    from camlime.classifier import select_device
     from camlime.cli.console import stderr
+    from camlime.device import select_device
     from camlime.scan import Scan
     from camlime.whatif import what_if
 

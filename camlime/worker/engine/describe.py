@@ -22,7 +22,10 @@ def devices() -> list[dict[str, Any]]:
     """The devices that a model can run on, the one that ``auto`` takes first."""
     found: list[dict[str, Any]] = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        properties = torch.cuda.get_device_properties(index)
+        try:
+            properties = torch.cuda.get_device_properties(index)
+        except Exception:  # torch has an error of its own for what it had put off; one bad card hides no other
+            continue
         found.append({"name": f"cuda:{index}", "title": properties.name, "memory_bytes": int(properties.total_memory)})
     title = f"CPU, {os.cpu_count() or 1} cores"
     return [*found, {"name": "cpu", "title": f"{title} ({platform.machine()})", "memory_bytes": _memory()}]

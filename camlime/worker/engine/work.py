@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from camlime.classifier import is_out_of_memory
 from camlime.cli.noise import without_noise
+from camlime.device import causes, is_failure, is_out_of_memory
 from camlime.errors import (
     BundleError,
     CamlimeError,
@@ -68,6 +68,7 @@ class Engine:
     def _do(self, request: dict[str, Any]) -> None:
         name = request["id"]
         task = Task(request, self._events, lambda: self._inbox.cancelled(name))
+        full = broken = False
         try:
             given = answer(task, self._warm)
             if given.complete:
@@ -79,22 +80,26 @@ class Engine:
         except CamlimeError as error:
             kind = next(kind for known, kind in KINDS if isinstance(error, known))
             self._error(task, kind, error.message, in_fields(error.hint))
+            full, broken = any(map(is_out_of_memory, causes(error))), any(map(is_failure, causes(error)))
         except Exception as error:
             self._unexpected(task, error)
+            full, broken = isinstance(error, MemoryError) or is_out_of_memory(error), is_failure(error)
+        if broken:  # a process does not recover from a GPU that failed: the worker starts another
+            sys.exit(1)
+        if full:  # only now is nothing held by the error's traceback
+            self._warm.clear()
+        torch.cuda.empty_cache()  # what is idle leaves the GPU's memory to others
         self._events.write({"event": "idle"})
 
     def _unexpected(self, task: Task, error: Exception) -> None:
         details = "".join(traceback.format_exception(error))
         sys.stderr.write(details)
         if isinstance(error, MemoryError) or is_out_of_memory(error):
-            self._warm.clear()
             hint = "close other programs, use another device, or a smaller scan"
             self._error(task, "memory", "memory ran out", hint, details)
             return
         said = f"this should not have happened: {type(error).__name__}: {error}"
         self._error(task, "defect", said, "report it with the details", details)
-        if "CUDA error" in str(error):  # of which a process does not recover: the worker starts another
-            sys.exit(1)
 
     def _error(self, task: Task, kind: str, message: str, hint: str, details: str = "") -> None:
         task.emit("error", kind=kind, message=message, hint=hint, details=details)
