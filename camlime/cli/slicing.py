@@ -171,7 +171,8 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
     """Print one line a slice, then what the user should know."""
     stack = answers.stack
     own = ", the series' own plane" if stack.native else ""
-    printer.head(f"{stack.plane} slices along axis {stack.axis}{own}; no class for the volume")
+    several = f"{stack.plane} slices along axis {stack.axis}{own}; no class for the volume"
+    printer.head(several if len(stack.scan.shape) == 3 else "one image, taken as it is")
     if answers.threshold is not None and answers.quantile is not None:
         printer.line(
             (f"  flagged beyond a score of {answers.threshold:.1f}", "dim"),

@@ -329,7 +329,7 @@ def _warnings(
             f"every image that the bundle was trained on shows {settings.presumes}, so that it cannot tell where there "
             f"is none: a slice has a class once somebody says that it shows {settings.presumes}"
         )
-    if not settings.slices:
+    if not settings.slices and len(stack.scan.shape) == 3:  # a single image is taken as it is
         said.append("the bundle does not say how slices are held: they are turned as radiologists are shown them")
     if domain is None:
         said.append("the bundle cannot tell slices unlike its training data: every slice is classified")

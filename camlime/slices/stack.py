@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camlime.bundle.slice_settings import PLANES
 from camlime.errors import RequestError
+from camlime.overview.units import PICTURE_FILES
 from camlime.scan import Scan
 
 NATIVE = "native"
@@ -96,7 +97,8 @@ def cut(scan: Scan, plane: str = NATIVE, held: Mapping[str, str] = AS_DISPLAYED)
         held: by plane, where X and Y point in the patient; a plane left out is held as displayed.
 
     Raises:
-        RequestError: there is no such plane, or a 2D image is to be cut in another plane than its own.
+        RequestError: there is no such plane, a 2D image is to be cut in another plane than its own, or a picture, which
+            lies in no patient, in any that has a name.
 
     Example:
         >>> scan = Scan.from_array(np.random.rand(1, 4, 5, 6), np.diag([1.0, 1.0, 3.0, 1.0]))
@@ -167,6 +169,10 @@ def _turned(stack: SliceStack) -> tuple[list[int], tuple[slice, ...]]:
 
 def _single(scan: Scan, plane: str) -> SliceStack:
     found = _ACROSS[aff2axcodes(scan.affine)[2]]
+    if plane != NATIVE and scan.source.suffix.lower() in PICTURE_FILES:
+        raise RequestError(
+            f"{scan.source} is a picture, which lies in no patient and has no {plane} slices", hint="leave --plane out"
+        )
     if plane not in (NATIVE, found):
         raise RequestError(f"{scan.source} is one {found} image, which has no {plane} slices", hint="leave --plane out")
     return SliceStack(scan.image.as_tensor()[..., None], scan.affine, found, 2, scan, native=True)

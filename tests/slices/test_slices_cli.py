@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from support.blob_bundle import write_blob_bundle
+from support.slice_cases import SIZE, STEPS
 from typer.testing import CliRunner
 
 from camlime.cli.app import app
@@ -57,6 +60,37 @@ def test_the_picture_is_one(explained):
 
     with Image.open(explained[1] / "overview.png") as picture:
         assert min(picture.size) > 500
+
+
+@pytest.fixture(scope="module")
+def picture_file(tmp_path_factory):
+    from PIL import Image
+
+    file = tmp_path_factory.mktemp("picture") / "tile.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (SIZE, SIZE), np.uint8)).save(file)
+    return file
+
+
+@pytest.mark.parametrize("words", [(), ("--slice", 0), ("--slices", "0:0"), ("--plane", "native")])
+def test_a_picture_is_not_said_to_be_turned(picture_file, tmp_path_factory, words):
+    """Of a bundle that says nothing of how slices are held: of a picture there is nothing to say."""
+    path = write_blob_bundle(tmp_path_factory.mktemp("bundle") / "plain", (SIZE, SIZE), steps=STEPS)
+    done = run("classify", picture_file, "--bundle", path, *words)
+    assert done.exit_code == 0, done.output
+    for untrue in ("turned", "axial", "volume", "series"):
+        assert untrue not in done.output
+    assert ("one image, taken as it is" in done.stdout) is bool(words)
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("command", ["classify", "explain"])
+def test_a_picture_has_no_plane_of_a_patient(bundle_path, picture_file, tmp_path, command, plane):
+    output = ("--output", tmp_path / "out") if command == "explain" else ()
+    done = run(command, picture_file, "--bundle", bundle_path, "--plane", plane, *output)
+    assert done.exit_code == 6, done.output
+    said = " ".join(done.output.split())
+    assert f"is a picture, which lies in no patient and has no {plane} slices" in said
+    assert "leave --plane out" in said
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.scan import Scan
-from camlime.slices.stack import AS_DISPLAYED, SliceStack, cut, plane_of
+from camlime.slices.stack import AS_DISPLAYED, NATIVE, SliceStack, cut, plane_of
 
 
 def range_of(asked: Mapping[str, Any]) -> range:
@@ -25,7 +25,9 @@ def last_of(asked: Mapping[str, Any]) -> int:
 def plane_asked(scan: Scan, asked: Mapping[str, Any]) -> str:
     """The anatomical plane that is asked for, by its name or by an axis of the scan."""
     axis = asked.get("axis")
-    return str(asked["plane"]) if axis is None else plane_of(scan, axis)
+    if axis is None:
+        return str(asked["plane"])
+    return NATIVE if axis == len(scan.shape) else plane_of(scan, axis)  # a picture has no axis across
 
 
 def stack_of(scan: Scan, bundle: Bundle, asked: Mapping[str, Any]) -> SliceStack:
