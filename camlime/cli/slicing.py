@@ -70,9 +70,29 @@ class Slicing:
         return named if self.index is None else sorted({self.index, *(named or ())})
 
     def needed(self, bundle: Bundle, scan: Scan) -> bool:
-        """Whether the scan has to be taken slice by slice, or the user wants it to be."""
-        asked = any(value is not None for value in (self.plane, self.part, self.index, self.count, self.seen))
-        return asked or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
+        """Whether the scan has to be taken slice by slice, or the user wants it to be.
+
+        Raises:
+            RequestError: the user wants it to be, and the bundle takes volumes; says what it takes instead.
+        """
+        from camlime.errors import RequestError
+
+        given = {
+            "--plane": self.plane,
+            "--slices": self.part,
+            "--slice": self.index,
+            "--n-explained": self.count,
+            "--seen": self.seen,
+        }
+        asked = [option for option, value in given.items() if value is not None]
+        if asked and bundle.spatial_dims != 2:
+            whole = bundle.field_of_view_mm is None
+            takes = "it looks at the whole volume" if whole else "say where to look with --point R A S in mm"
+            raise RequestError(
+                f"bundle '{bundle.name}' takes volumes, so there are no slices to name",
+                hint=f"leave {' and '.join(asked)} out; {takes}",
+            )
+        return bool(asked) or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
 
     @property
     def plane_or_native(self) -> str:

@@ -93,6 +93,32 @@ def test_a_picture_has_no_plane_of_a_patient(bundle_path, picture_file, tmp_path
     assert "leave --plane out" in said
 
 
+@pytest.mark.parametrize("looks_at", ["a part", "the whole"])
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("--slice", 3), "--slice"),
+        (("--seen", "3:4"), "--seen"),
+        (("--plane", "axial", "--slices", "3:4"), "--plane and --slices"),
+        (("--slice", 3, "--point", 12, -9, 31), "--slice"),
+    ],
+)
+def test_a_bundle_for_volumes_tells_what_it_takes_instead(volume_file, tmp_path, words, options, looks_at):
+    """The hint is followed: without the slices, and with a point exactly where it speaks of one, there is an answer."""
+    explain = {"field_of_view_mm": [60.0] * 3} if looks_at == "a part" else {}
+    resize = {"_target_": "Resized", "keys": "image", "spatial_size": [16, 16, 16]}
+    path = write_blob_bundle(tmp_path / "solid", (16, 16, 16), steps=[resize], explain=explain)
+    for command in (("classify",), ("explain", "--output", tmp_path / "out")):
+        done = run(*command, volume_file, "--bundle", path, *words)
+        assert done.exit_code == 6, done.output
+        said = " ".join(done.output.split())
+        assert f"leave {options} out" in said
+        assert ("--point R A S in mm" in said) is (looks_at == "a part")
+        assert ("it looks at the whole volume" in said) is (looks_at == "the whole")
+    followed = ("--point", 12, -9, 31) if looks_at == "a part" else ()
+    assert run("classify", volume_file, "--bundle", path, *followed).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
