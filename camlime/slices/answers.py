@@ -283,12 +283,7 @@ def _numbers(slices: Sequence[int]) -> list[int]:
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:
     if slices is None:
         return tuple(range(len(stack)))
-    numbers = _numbers(slices)
-    for n in numbers:
-        if not 0 <= n < len(stack):
-            raise RequestError(
-                f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
-            )
+    numbers = [stack.checked(n) for n in _numbers(slices)]
     if not numbers:
         raise RequestError("no slice was asked for", hint=f"slices are 0 to {len(stack) - 1}")
     return tuple(sorted(set(numbers)))

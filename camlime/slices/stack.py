@@ -65,6 +65,21 @@ class SliceStack:
         pixels = self.image[..., n]
         return bool(pixels.min() == pixels.max())
 
+    def checked(self, n: int) -> int:
+        """The index of a slice that there is.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if 0 <= n < len(self):
+            return n
+        source = self.scan.source
+        if len(self) > 1:
+            hint = f"slices are 0 to {len(self) - 1}"
+            raise RequestError(f"there is no {self.plane} slice {n} in {source}", hint=hint)
+        has = "is a picture, which has one slice" if _is_picture(self.scan) else f"has one {self.plane} slice"
+        raise RequestError(f"there is no slice {n}: {source} {has}", hint="it is slice 0, and need not be named")
+
     def slice(self, n: int) -> Scan:
         """Slice ``n`` as a 2D scan that lies where it lies in the patient.
 
@@ -169,13 +184,17 @@ def _turned(stack: SliceStack) -> tuple[list[int], tuple[slice, ...]]:
 
 def _single(scan: Scan, plane: str) -> SliceStack:
     found = _ACROSS[aff2axcodes(scan.affine)[2]]
-    if plane != NATIVE and scan.source.suffix.lower() in PICTURE_FILES:
+    if plane != NATIVE and _is_picture(scan):
         raise RequestError(
             f"{scan.source} is a picture, which lies in no patient and has no {plane} slices", hint="leave --plane out"
         )
     if plane not in (NATIVE, found):
         raise RequestError(f"{scan.source} is one {found} image, which has no {plane} slices", hint="leave --plane out")
     return SliceStack(scan.image.as_tensor()[..., None], scan.affine, found, 2, scan, native=True)
+
+
+def _is_picture(scan: Scan) -> bool:
+    return len(scan.shape) == 2 and scan.source.suffix.lower() in PICTURE_FILES
 
 
 def _native_axis(scan: Scan) -> int:

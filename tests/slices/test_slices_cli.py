@@ -82,6 +82,17 @@ def test_a_picture_is_not_said_to_be_turned(picture_file, tmp_path_factory, word
     assert ("one image, taken as it is" in done.stdout) is bool(words)
 
 
+@pytest.mark.parametrize("command", ["classify", "explain"])
+@pytest.mark.parametrize(("words", "missing"), [(("--slice", 3), 3), (("--slices", "0:3"), 1)])
+def test_a_picture_has_one_slice(bundle_path, picture_file, tmp_path, command, words, missing):
+    output = ("--output", tmp_path / "out") if command == "explain" else ()
+    done = run(command, picture_file, "--bundle", bundle_path, *words, *output)
+    assert done.exit_code == 6, done.output
+    said = " ".join(done.output.split())
+    assert f"there is no slice {missing}: " in said
+    assert "tile.png is a picture, which has one slice" in said and "it is slice 0" in said
+
+
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 @pytest.mark.parametrize("command", ["classify", "explain"])
 def test_a_picture_has_no_plane_of_a_patient(bundle_path, picture_file, tmp_path, command, plane):
@@ -125,7 +136,7 @@ def test_a_bundle_for_volumes_tells_what_it_takes_instead(volume_file, tmp_path,
         (("--slices", "9:3"), 2, "is not A:B"),
         (("--slices", "all"), 2, "is not A:B"),
         (("--slices", "30:99"), 6, "slices are 0 to 31"),
-        (("--slice", "77"), 6, "choose another slice"),
+        (("--slice", "77"), 6, "slices are 0 to 31"),
         (("--plane", "oblique"), 2, "oblique"),
         (("--point", "1", "2", "3"), 6, "--slice"),
     ],

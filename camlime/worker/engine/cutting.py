@@ -51,17 +51,4 @@ def single(stack: SliceStack, asked: Mapping[str, Any]) -> int:
     """
     if last_of(asked) > asked["first"]:
         raise RequestError("this can be asked of one slice at a time", hint="leave last out")
-    return checked_slice(stack, asked["first"])
-
-
-def checked_slice(stack: SliceStack, n: int) -> int:
-    """The index of a slice that there is.
-
-    Raises:
-        RequestError: there is none.
-    """
-    if n >= len(stack):
-        raise RequestError(
-            f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
-        )
-    return n
+    return stack.checked(asked["first"])

@@ -18,7 +18,7 @@ from camlime.slices.explaining import stacked_grid
 from camlime.slices.regions import SliceRegions
 from camlime.worker.engine.answering import Answer
 from camlime.worker.engine.arrays import ArrayFolder
-from camlime.worker.engine.cutting import checked_slice, last_of, plane_asked, range_of, stack_of
+from camlime.worker.engine.cutting import last_of, plane_asked, range_of, stack_of
 from camlime.worker.engine.previews import Previewing
 from camlime.worker.engine.schedule import Schedule, plan
 from camlime.worker.engine.slice_results import slices_result, told_slices
@@ -95,7 +95,7 @@ def _cut(task: Task, warm: Warm, model: Model) -> tuple[Any, str, range]:
     scan = warm.scan(request["scan"], request.get("series"))
     task.stage("preparing")
     asked = request["slices"]
-    checked_slice(stack_of(scan, model.bundle, asked), last_of(asked))
+    stack_of(scan, model.bundle, asked).checked(last_of(asked))
     return scan, plane_asked(scan, asked), range_of(asked)
 
 
