@@ -177,6 +177,26 @@ def test_each_slice_is_worded_by_its_state(shown, flag, would_be, name, probabil
     assert [table.item(0, column).text() for column in range(3)] == ["4", name, probability]
 
 
+def test_a_class_that_is_shown_before_the_maps_comes_with_its_warnings(shown):
+    told = {"class": "benign", "probabilities": {"benign": 0.7, "malignant": 0.3}}
+    unlike = (
+        "the image is unlike the training data (score 9.1, beyond 4.0, which 5% of their kind exceed): "
+        "the answer means nothing"
+    )
+    under_way = SimpleNamespace(summary={}, chart=lambda: None, alive=True)
+    shown.panel.hear({"prediction": told, "explained_class": "benign", "warnings": [unlike, "padding in view"]})
+    shown.panel.show(under_way)
+    assert shown.ui.warningsLabel.text.split("\n") == [unlike, "padding in view"]
+    assert not shown.ui.warningsLabel.isHidden()
+    shown.panel.show(explanation(True, warnings=[]))  # the user looks at another one meanwhile
+    assert shown.ui.warningsLabel.text == "" and shown.ui.warningsLabel.isHidden()
+    shown.panel.show(under_way)
+    assert shown.ui.warningsLabel.text.split("\n") == [unlike, "padding in view"]
+    assert shown.ui.predictionTable.item(0, 0).text() == "benign"
+    shown.panel.hear({"prediction": told, "explained_class": "benign", "warnings": []})
+    assert shown.ui.warningsLabel.isHidden()
+
+
 def test_what_was_cancelled_says_so(shown):
     shown.panel.show(explanation(None, complete=False))
     assert "cancelled" in shown.ui.warningsLabel.text

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution
+from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.methods.case import Progress
 from camlime.pipeline import Listeners
@@ -37,13 +38,12 @@ def classify_range(task: Task, warm: Warm) -> Answer:
     model = warm.model(task)
     scan, plane, slices = _cut(task, warm, model)
     answers = classify_slices(scan, model.bundle, plane=plane, slices=slices, classifier=model.classifier)
-    assumptions = model.bundle.assumptions
     return Answer(
         {
             "prediction": None,
             "slices": told_slices(answers),
-            "assumptions": list(assumptions),
-            "warnings": [warning for warning in answers.warnings if warning not in assumptions],
+            "assumptions": list(model.bundle.assumptions),
+            "warnings": _warnings(answers, model.bundle),
         }
     )
 
@@ -99,6 +99,11 @@ def _cut(task: Task, warm: Warm, model: Model) -> tuple[Any, str, range]:
     return scan, plane_asked(scan, asked), range_of(asked)
 
 
+def _warnings(answers: SliceAnswers, bundle: Bundle) -> list[str]:
+    """What is said of the slices; what is said of the bundle has a field of its own."""
+    return [warning for warning in answers.warnings if warning not in bundle.assumptions]
+
+
 class _Watch:
     """Tells of a range while it is explained: how far it is, and the maps so far.
 
@@ -132,6 +137,7 @@ class _Watch:
             prediction=None,
             explained_class=explained,
             slices=told_slices(answers),
+            warnings=_warnings(answers, self._model.bundle),
             affine_ras=affine.tolist(),
             shape=list(shape),
             spacing_mm=[float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0)],
