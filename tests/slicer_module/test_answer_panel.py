@@ -144,6 +144,21 @@ def test_what_if_compares_no_classes_outside_the_training_domain(desk, outside):
     desk.panel.what_if.clear()
 
 
+def test_what_speaks_against_the_answers_of_what_if_stands_below_them(desk):
+    told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": None}
+    answer = {"untouched": told, "answers": [{**told, "baseline": "mean", "kept": "rest"}]}
+    label = desk.ui.whatIfWarningsLabel
+    assert label.isHidden()
+    said = ["this may not be a T1 series, which the bundle was trained on: 'ct' speaks of ct", "<b>no markup</b>"]
+    desk.panel.what_if.show({**answer, "warnings": said})
+    assert label.text.split("\n") == said and not label.isHidden()
+    desk.panel.what_if.show({**answer, "warnings": []})
+    assert label.isHidden()
+    desk.panel.what_if.show({**answer, "warnings": said})
+    desk.panel.what_if.clear()
+    assert label.text == "" and label.isHidden()
+
+
 @pytest.mark.parametrize("presumed", [None, "a nodule"])
 def test_what_if_says_what_its_probabilities_presume(desk, presumed):
     told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": None, "presumes": presumed}

@@ -172,10 +172,12 @@ def test_a_title_claims_a_class_only_of_slices_that_somebody_confirmed(ready, ba
 
 def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
     panel, ui = ready.panel, ready.ui
-    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE])
+    explain = {"sequence": {"name": "a T1 series", "unwanted": ["flair"]}}
+    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE], explain=explain)
     panel.parameters.volume = ball
     panel.inputs.open_bundle(str(bundle))
     until(lambda: panel.inputs.bundle is not None)
+    ball.SetName("flair")
     centre = affine_of(ball) @ [*BALL, 1]
     slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*centre[:3])
     ui.paintButton.click()
@@ -191,6 +193,7 @@ def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
     assert ui.whatIfTable.rowCount > 2
     bright = [ui.whatIfTable.horizontalHeaderItem(c).text() for c in range(3)].index("bright")
     assert "(-" in ui.whatIfTable.item(1, bright).text()
+    assert "speaks of flair" in ui.whatIfWarningsLabel.text
 
 
 def test_colours_go_the_whole_way(ready, tmp_path):
