@@ -7,6 +7,8 @@ Any other exception is a defect of the engine.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class CamlimeError(Exception):
     """What was wrong, in one sentence, and a hint that says what to do.
@@ -71,3 +73,19 @@ class DeviceError(CamlimeError):
     """The compute device is not there or its memory is too small."""
 
     exit_code = 9
+
+
+def unreadable(file: Path, error: Exception) -> OutputError:
+    """What is said of a record that holds something else than this version reads, be it of an image or of slices.
+
+    Args:
+        file: the record.
+        error: that reading it raised. A key is not lost by damage: one that is missing, the writing version did not
+            know.
+    """
+    if isinstance(error, KeyError):
+        return OutputError(
+            f"{file} was written by another version of camlime: it lacks {error}",
+            hint="explain the scan again with this one",
+        )
+    return OutputError(f"{file} or what it names is damaged: {error!r}", hint="explain the scan again")

@@ -72,13 +72,15 @@ class Examiner:
         self.notes = (problem,) if problem else ()
         for attribution, plan in zip(maps, plans, strict=True):
             settings = settings_of(attribution, self._runner.recipe(), self._baseline)
-            recorded = None if record is None else record.find(attribution.method, settings)
+            method = attribution.method
+            recorded = None if record is None else record.find(method, settings)
+            unfit = "" if record is None else record.unfit(method, settings)
             try:
-                found = examination.evidence(attribution, self._runner.remake(attribution.method), plan, recorded)
+                found = examination.evidence(attribution, self._runner.remake(method), plan, recorded, unfit)
             except Cancelled:
                 self.cut_short = True
                 return False
-            self.done[attribution.method] = found
+            self.done[method] = found
         return True
 
     def _default(self, maps: list[Attribution]) -> int:

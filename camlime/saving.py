@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camlime.errors import OutputError
+from camlime.errors import OutputError, unreadable
 from camlime.explanation import Explanation
 from camlime.overview import draw_overview
 from camlime.record import FORMAT, NATIVE, explanation_of, file_stem, plain, record_of
@@ -87,22 +87,6 @@ def load_explanation(folder: str | Path) -> Explanation:
         raise OutputError(f"{error.filename} is missing", hint="give a folder that camlime explain wrote") from error
     except DAMAGED as error:
         raise unreadable(folder / JSON_NAME, error) from error
-
-
-def unreadable(file: Path, error: Exception) -> OutputError:
-    """What is said of a record that holds something else than this version reads, be it of an image or of slices.
-
-    Args:
-        file: the record.
-        error: that reading it raised. A key is not lost by damage: one that is missing, the writing version did not
-            know.
-    """
-    if isinstance(error, KeyError):
-        return OutputError(
-            f"{file} was written by another version of camlime: it lacks {error}",
-            hint="explain the scan again with this one",
-        )
-    return OutputError(f"{file} or what it names is damaged: {error!r}", hint="explain the scan again")
 
 
 def _earlier_files(folder: Path) -> list[Path]:

@@ -316,6 +316,25 @@ def test_the_head_says_under_which_condition_there_is_a_class(
     assert any(text.endswith("%") for text in texts) is (badge is None)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_heading_asks_what_is_answered_below_it(measured: bool, known: bool) -> None:
+    """From top to bottom: each question is followed by a badge that answers it, and none is asked without one."""
+    fields: dict[str, Any] = {"warnings": (), "complete": True, **({} if known else {"agreement": None})}
+    if measured:
+        fields["evidence"] = {"fused": some_evidence(True, [])}
+    page = compose(an_explanation(**fields))
+    use, agree, where = "Did the model use what the maps show?", "Do CAM and LIME agree?", "Where?"
+    looked_for = {use, agree, where, "Fused: supported", "conflict"}
+    lines = sorted(page.figure.texts, key=lambda text: -text.get_position()[1])
+    assert [text.get_text() for text in lines if text.get_text() in looked_for] == {
+        (True, True): [use, "Fused: supported", "conflict", where],
+        (True, False): [use, "Fused: supported", where],
+        (False, True): [agree, "conflict", where],
+        (False, False): [],
+    }[measured, known]
+
+
 def test_padding_does_not_look_like_anatomy() -> None:
     def hatched(explanation: Explanation) -> int:
         return sum(bool(patch.get_hatch()) for axes in compose(explanation).figure.axes for patch in axes.patches)

@@ -30,17 +30,20 @@ class AnswerPanel:
         self._ui = ui
         self._show_chart = show_chart or _show_in_layout
         self._explanation: SceneExplanation | None = None
+        self._heard: Mapping[str, Any] | None = None
         ui.chartButton.connect("clicked()", self._chart)
         ui.strongestButton.connect("clicked()", self._strongest)
         ui.predictionTable.connect("cellClicked(int,int)", self._go)
         self.show(None)
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Show an event ``prediction``, before there is a map."""
+        """Show an event ``prediction``, before there is a map, with what speaks against it."""
+        self._heard = event
         if event["prediction"] is not None:
             self.predict(event["prediction"], event["explained_class"])
         else:
             self._list_slices(slice_words.kept(event["slices"], ""))
+        self._warn(event)
 
     def predict(self, prediction: Mapping[str, Any], explained_class: str) -> None:
         """Show a prediction before there is a map.
@@ -76,10 +79,12 @@ class AnswerPanel:
         elif summary:
             self.predict(summary["prediction"], summary["explained_class"])
         elif explanation is None:
+            self._heard = None
             fill_table(self._ui.predictionTable, [], [])
         self._verdict(summary)
-        self._ui.warningsLabel.text = _warnings(summary)
-        self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
+        self._warn(summary)
+        if explanation is not None and not summary and self._heard is not None:
+            self.hear(self._heard)  # it is under way
         self._ui.chartButton.enabled = explanation is not None and explanation.chart() is not None
         self._ui.strongestButton.enabled = bool(summary)
 
@@ -91,6 +96,10 @@ class AnswerPanel:
             cells.append([str(row["index"]), _class_words(row), probability, verdict_word(row["verdict"])])
         headers = [_("Slice"), _("Class"), _("Probability"), _("Map")]
         fill_table(self._ui.predictionTable, headers, cells, numbers=[0, 2])
+
+    def _warn(self, told: Mapping[str, Any]) -> None:
+        self._ui.warningsLabel.text = _warnings(told)
+        self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
 
     def _go(self, row: int, column: int) -> None:
         """A click on a slice goes there."""
@@ -152,9 +161,9 @@ def _explained(supported: bool | None, *, several: bool) -> str:
     return _("The model does not use what this map shows: do not rely on it, however plausible it looks.")
 
 
-def _warnings(summary: Mapping[str, Any]) -> str:
-    warnings = [said(text) for text in summary.get("warnings", ())]
-    if summary and not summary.get("complete", True):
+def _warnings(told: Mapping[str, Any]) -> str:
+    warnings = [said(text) for text in told.get("warnings", ())]
+    if not told.get("complete", True):
         warnings.insert(0, _("It was cancelled: the maps are those made until then."))
     return "\n".join(warnings)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from camlime.attribution import NORMAL_95
-from camlime.errors import OutputError
+from camlime.errors import OutputError, unreadable
 from camlime.levels import GROUPS, first_to_show, levels_of
 from camlime.overview.words import (
     agreement_in_numbers,
@@ -146,7 +146,7 @@ class Result:
         """From a folder that ``camlime explain`` or an export wrote.
 
         Raises:
-            OutputError: it is no such folder, or a file in it is missing or damaged.
+            OutputError: it is no such folder, another version of camlime wrote it, or a file is missing or damaged.
         """
         folder = Path(folder)
         path = folder / "explanation.json"
@@ -158,7 +158,7 @@ class Result:
         except FileNotFoundError as error:
             raise OutputError(f"{path} is missing", hint="choose a folder that camlime explain wrote") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OutputError(f"{path} is damaged: {error!r}", hint="explain the scan again") from error
+            raise unreadable(path, error) from error
 
 
 @dataclass(frozen=True)

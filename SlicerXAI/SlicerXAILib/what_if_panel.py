@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import slicer
@@ -9,6 +10,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from SlicerXAILib.controls import fill_selector, fill_table, keep_choice
+from SlicerXAILib.engine_words import said
 from SlicerXAILib.label_maps import segment_ids
 from SlicerXAILib.session import Event
 from SlicerXAILib.words import baseline_title, difference, flag_words, percent
@@ -28,6 +30,7 @@ class WhatIfPanel:
         self._parameters: Any = None
         keep_choice(ui.whatIfSegmentSelector, lambda: self._parameters, "what_if_segment")
         ui.paintButton.connect("clicked()", self._paint)
+        self.clear()
 
     def set_parameters(self, parameters: Any) -> None:
         """Show another parameter node's choices."""
@@ -51,8 +54,10 @@ class WhatIfPanel:
     def show(self, answer: Event) -> None:
         """Show an event ``result`` of a what-if: each class as it is, and its change with each baseline.
 
-        An image outside the training domain has no class that could change. What the bundle presumes stands above.
+        An image outside the training domain has no class that could change. What the bundle presumes stands above, what
+        speaks against the answers below.
         """
+        self._warn(answer.get("warnings", ()))
         presumed = answer["untouched"].get("presumes")
         if answer["untouched"].get("outside_because"):
             fill_table(self._ui.whatIfTable, [""], [[flag_words("out of domain")]])
@@ -69,7 +74,12 @@ class WhatIfPanel:
 
     def clear(self) -> None:
         """Show no answer."""
+        self._warn(())
         fill_table(self._ui.whatIfTable, [], [])
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        self._ui.whatIfWarningsLabel.text = "\n".join(map(said, warnings))
+        self._ui.whatIfWarningsLabel.visible = bool(self._ui.whatIfWarningsLabel.text)
 
     def _paint(self) -> None:
         """Make an empty segment on the volume and go to the Segment Editor."""

@@ -70,9 +70,29 @@ class Slicing:
         return named if self.index is None else sorted({self.index, *(named or ())})
 
     def needed(self, bundle: Bundle, scan: Scan) -> bool:
-        """Whether the scan has to be taken slice by slice, or the user wants it to be."""
-        asked = any(value is not None for value in (self.plane, self.part, self.index, self.count, self.seen))
-        return asked or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
+        """Whether the scan has to be taken slice by slice, or the user wants it to be.
+
+        Raises:
+            RequestError: the user wants it to be, and the bundle takes volumes; says what it takes instead.
+        """
+        from camlime.errors import RequestError
+
+        given = {
+            "--plane": self.plane,
+            "--slices": self.part,
+            "--slice": self.index,
+            "--n-explained": self.count,
+            "--seen": self.seen,
+        }
+        asked = [option for option, value in given.items() if value is not None]
+        if asked and bundle.spatial_dims != 2:
+            whole = bundle.field_of_view_mm is None
+            takes = "it looks at the whole volume" if whole else "say where to look with --point R A S in mm"
+            raise RequestError(
+                f"bundle '{bundle.name}' takes volumes, so there are no slices to name",
+                hint=f"leave {' and '.join(asked)} out; {takes}",
+            )
+        return bool(asked) or (bundle.spatial_dims == 2 and len(scan.shape) == 3 and 1 not in scan.shape)
 
     @property
     def plane_or_native(self) -> str:
@@ -171,7 +191,8 @@ def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[i
     """Print one line a slice, then what the user should know."""
     stack = answers.stack
     own = ", the series' own plane" if stack.native else ""
-    printer.head(f"{stack.plane} slices along axis {stack.axis}{own}; no class for the volume")
+    several = f"{stack.plane} slices along axis {stack.axis}{own}; no class for the volume"
+    printer.head(several if len(stack.scan.shape) == 3 else "one image, taken as it is")
     if answers.threshold is not None and answers.quantile is not None:
         printer.line(
             (f"  flagged beyond a score of {answers.threshold:.1f}", "dim"),

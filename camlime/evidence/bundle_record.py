@@ -20,6 +20,7 @@ from camlime.bundle.config import METADATA
 from camlime.evidence.kept import CHECK
 from camlime.evidence.randomisation import COPIES, THRESHOLD
 from camlime.methods import cam
+from camlime.methods.fused import CAMS_FROM
 
 FILE = "models/randomisation.json"
 FORMAT = "camlime randomisation record 1"
@@ -31,6 +32,8 @@ METHODS = (*cam.METHODS, "lime", "fused", "occlusion")
 
 DIGITS = 4
 """Of a rank correlation in the file."""
+
+_IN_WORDS = {"target_layer": "target layer", "lime_mode": "mode", "window_mm": "window", "baseline": "baseline"}
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,21 @@ class BundleRecord:
                 return check
         return None
 
+    def unfit(self, method: str, settings: Mapping[str, Any]) -> str:
+        """Why it says nothing of a map with these settings though it speaks of the method; empty where it does not."""
+        others = [check.settings for check in self.checks if check.method == method]
+        if not others or dict(settings) in [dict(other) for other in others]:
+            return ""
+        nearest = min(others, key=lambda other: len(_differing(settings, other)))
+        said = f"the bundle's record is of {method}"
+        layer, recorded = settings.get("target_layer"), nearest.get("target_layer")
+        if method == "fused" and (layer is None) != (recorded is None):
+            if recorded is None:
+                return f"{said} without CAMs, and says nothing of this map"
+            return f"{said} with CAMs, from {CAMS_FROM} passes on, and says nothing of this map"
+        what = " and ".join(_IN_WORDS[name] for name in _differing(settings, nearest))
+        return f"{said} with another {what}, and says nothing of this map"
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable: what the file holds."""
         return {
@@ -145,6 +163,10 @@ class BundleRecord:
             "patients": self.patients,
             "methods": [check.as_dict() for check in self.checks],
         }
+
+
+def _differing(settings: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [name for name in _IN_WORDS if settings.get(name, ...) != other.get(name, ...)]
 
 
 def bound_files(fingerprint: Mapping[str, str]) -> dict[str, str]:

@@ -81,7 +81,12 @@ class Examination:
         self._controls: dict[str, dict[str, MapCurves]] = {}
 
     def evidence(
-        self, attribution: Attribution, remake: Remake, plan: Plan, recorded: RecordedCheck | None = None
+        self,
+        attribution: Attribution,
+        remake: Remake,
+        plan: Plan,
+        recorded: RecordedCheck | None = None,
+        unfit: str = "",
     ) -> Evidence:
         """Measure the evidence on one map; arguments and errors as in :func:`measure`.
 
@@ -90,6 +95,8 @@ class Examination:
             remake: makes it again.
             plan: what there are passes for.
             recorded: what the bundle's record says of this method with these settings.
+            unfit: why it says nothing of this map though it speaks of the method; see
+                :meth:`~camlime.evidence.bundle_record.BundleRecord.unfit`.
         """
         started, before = time.perf_counter(), self._meter.passes
         case, classifier, meter = self._case, self._classifier, self._meter
@@ -102,7 +109,7 @@ class Examination:
             except CamlimeError as error:
                 problem = error.message
         repeatability = _second_run(case, classifier, attribution, remake, meter, plan)
-        supported, reason = _verdict(scored, randomisation, problem, plan, recorded)
+        supported, reason = _verdict(scored, randomisation, problem, plan, recorded, unfit)
         return Evidence(
             method=attribution.method,
             class_name=classifier.class_names[case.class_index],
@@ -185,6 +192,7 @@ def _verdict(
     problem: str,
     plan: Plan,
     recorded: RecordedCheck | None,
+    unfit: str,
 ) -> tuple[bool | None, str]:
     if plan.sentence and not scored:
         return None, "not judged: the image leaves nothing to replace voxels by but what the map was made with"
@@ -202,25 +210,24 @@ def _verdict(
         said.append(record_in_words(recorded))
     if said:
         return False, "; and ".join(said)
+    of_record = unfit if recorded is None else record_in_words(recorded)
     if not plan.check:
-        return None, _unfinished(scored, plan, recorded)
+        return None, _unfinished(scored, plan, of_record)
     if randomisation is None:
         why = f"not judged: the map could not be made on a network with random weights: {problem}"
-        return None, why + ("" if recorded is None else f"; {record_in_words(recorded)}")
+        return None, f"{why}; {of_record}" if of_record else why
     return True, (
         f"{_better_than_copies(scored, plan)} and changes when the network forgets what it has learned "
         f"(rank correlation {randomisation.similarity:.2f}, limit {randomisation.threshold:.2f})"
     )
 
 
-def _unfinished(scored: Mapping[str, BaselineEvidence], plan: Plan, recorded: RecordedCheck | None) -> str:
+def _unfinished(scored: Mapping[str, BaselineEvidence], plan: Plan, of_record: str) -> str:
     """Why there is no verdict, and what is known all the same."""
     said = f"not judged: {plan.allowed} passes of evidence are too few for this map, a verdict takes {plan.needed}"
     if plan.copies:
         said += f"; {_better_than_copies(scored, plan)}"
-    if recorded is not None:
-        said += f"; {record_in_words(recorded)}"
-    return said
+    return f"{said}; {of_record}" if of_record else said
 
 
 def _better_than_copies(scored: Mapping[str, BaselineEvidence], plan: Plan) -> str:

@@ -57,9 +57,11 @@ def compose(explanation: Explanation) -> Page:
     width = max(panels.width, NARROWEST)
     letters = iter("abc")
     top = header(explanation, width, types)
-    proof = [*evidence_blocks(explanation.evidence, width, types), *agreement_note(explanation, width, types)]
-    if proof:
-        top += [section(next(letters), "Did the model use what the maps show?", width, types), *proof]
+    measured = evidence_blocks(explanation.evidence, width, types)
+    proof = [*measured, *agreement_note(explanation, width, types)]
+    if proof:  # that CAM and LIME agree does not say that the model uses what they show
+        asked = "Did the model use what the maps show?" if measured else "Do CAM and LIME agree?"
+        top += [section(next(letters), asked, width, types), *proof]
     named = structure_blocks(explanation, width, types)
     if named:
         top += [section(next(letters), "How much does each structure speak for the class?", width, types), *named]

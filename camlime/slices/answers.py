@@ -283,12 +283,7 @@ def _numbers(slices: Sequence[int]) -> list[int]:
 def _checked(stack: SliceStack, slices: Sequence[int] | None) -> tuple[int, ...]:
     if slices is None:
         return tuple(range(len(stack)))
-    numbers = _numbers(slices)
-    for n in numbers:
-        if not 0 <= n < len(stack):
-            raise RequestError(
-                f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
-            )
+    numbers = [stack.checked(n) for n in _numbers(slices)]
     if not numbers:
         raise RequestError("no slice was asked for", hint=f"slices are 0 to {len(stack) - 1}")
     return tuple(sorted(set(numbers)))
@@ -329,7 +324,7 @@ def _warnings(
             f"every image that the bundle was trained on shows {settings.presumes}, so that it cannot tell where there "
             f"is none: a slice has a class once somebody says that it shows {settings.presumes}"
         )
-    if not settings.slices:
+    if not settings.slices and len(stack.scan.shape) == 3:  # a single image is taken as it is
         said.append("the bundle does not say how slices are held: they are turned as radiologists are shown them")
     if domain is None:
         said.append("the bundle cannot tell slices unlike its training data: every slice is classified")

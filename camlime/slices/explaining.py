@@ -162,7 +162,7 @@ def explain_slices(
         asked.class_index(wanted.class_name)
     chosen = answers.strongest(count, wanted.class_name) if explained is None else tuple(explained)
     for n in chosen:
-        if n not in answers.inputs:
+        if answers.stack.checked(n) not in answers.inputs:
             raise RequestError(
                 f"slice {n} was not classified or is constant",
                 hint=f"choose another slice to explain; there are {len(answers.stack)}, numbered from 0",

@@ -13,9 +13,9 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from camlime.errors import OutputError
+from camlime.errors import OutputError, unreadable
 from camlime.explanation import Explanation
-from camlime.saving import DAMAGED, load_explanation, unreadable
+from camlime.saving import DAMAGED, load_explanation
 from camlime.slices.answers import SliceAnswer
 from camlime.slices.saving import FORMAT, slice_folder
 from camlime.slices.stacking import stacked

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camlime.bundle.slice_settings import PLANES
 from camlime.errors import RequestError
+from camlime.overview.units import PICTURE_FILES
 from camlime.scan import Scan
 
 NATIVE = "native"
@@ -64,6 +65,21 @@ class SliceStack:
         pixels = self.image[..., n]
         return bool(pixels.min() == pixels.max())
 
+    def checked(self, n: int) -> int:
+        """The index of a slice that there is.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if 0 <= n < len(self):
+            return n
+        source = self.scan.source
+        if len(self) > 1:
+            hint = f"slices are 0 to {len(self) - 1}"
+            raise RequestError(f"there is no {self.plane} slice {n} in {source}", hint=hint)
+        has = "is a picture, which has one slice" if _is_picture(self.scan) else f"has one {self.plane} slice"
+        raise RequestError(f"there is no slice {n}: {source} {has}", hint="it is slice 0, and need not be named")
+
     def slice(self, n: int) -> Scan:
         """Slice ``n`` as a 2D scan that lies where it lies in the patient.
 
@@ -96,7 +112,8 @@ def cut(scan: Scan, plane: str = NATIVE, held: Mapping[str, str] = AS_DISPLAYED)
         held: by plane, where X and Y point in the patient; a plane left out is held as displayed.
 
     Raises:
-        RequestError: there is no such plane, or a 2D image is to be cut in another plane than its own.
+        RequestError: there is no such plane, a 2D image is to be cut in another plane than its own, or a picture, which
+            lies in no patient, in any that has a name.
 
     Example:
         >>> scan = Scan.from_array(np.random.rand(1, 4, 5, 6), np.diag([1.0, 1.0, 3.0, 1.0]))
@@ -167,9 +184,17 @@ def _turned(stack: SliceStack) -> tuple[list[int], tuple[slice, ...]]:
 
 def _single(scan: Scan, plane: str) -> SliceStack:
     found = _ACROSS[aff2axcodes(scan.affine)[2]]
+    if plane != NATIVE and _is_picture(scan):
+        raise RequestError(
+            f"{scan.source} is a picture, which lies in no patient and has no {plane} slices", hint="leave --plane out"
+        )
     if plane not in (NATIVE, found):
         raise RequestError(f"{scan.source} is one {found} image, which has no {plane} slices", hint="leave --plane out")
     return SliceStack(scan.image.as_tensor()[..., None], scan.affine, found, 2, scan, native=True)
+
+
+def _is_picture(scan: Scan) -> bool:
+    return len(scan.shape) == 2 and scan.source.suffix.lower() in PICTURE_FILES
 
 
 def _native_axis(scan: Scan) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -30,6 +31,9 @@ _COLOURS = "viridis"
 _OPACITY = 0.8
 _FLAGGED = 0.55
 """Grey, which no probability has: tiles unlike the training data."""
+_RIM = 2.2
+"""Points of the line around a number: readable on any picture."""
+
 _SCALE_BARS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 """Microns."""
 
@@ -110,14 +114,23 @@ def _draw_probability(axes: Axes, made: SlideMap, shown: str) -> None:
 
 
 def _outline(axes: Axes, tiles: Sequence[Tile]) -> None:
+    axes.apply_aspect()  # so that places on the page are final
     for number, tile in enumerate(tiles, start=1):
         for colour, line in (("black", 2.6), ("white", 1.2)):
             box = Rectangle((tile.x, tile.y), tile.width, tile.height, fill=False, edgecolor=colour, linewidth=line)
             axes.add_patch(box)
-        rim = [withStroke(linewidth=2.2, foreground="black")]
-        axes.text(
-            tile.x + tile.width, tile.y, f" {number}", color="white", fontsize=8, fontweight="bold", path_effects=rim
-        )
+        _number(axes, tile, str(number))
+
+
+def _number(axes: Axes, tile: Tile, said: str) -> None:
+    """Write beyond the tile's upper right corner, or within it where the picture ends there."""
+    rim = [withStroke(linewidth=_RIM, foreground="black")]
+    corner = (tile.x + tile.width, tile.y)
+    how: dict[str, Any] = {"color": "white", "fontsize": 8, "fontweight": "bold", "path_effects": rim}
+    text = axes.annotate(said, corner, (3, 0), textcoords="offset points", **how)
+    drawn, panel = text.get_window_extent().padded(_RIM / 2 * axes.figure.dpi / 72), axes.get_window_extent()
+    if drawn.x1 > panel.x1 or drawn.y1 > panel.y1:
+        text.set(position=(-4, -4), ha="right", va="top")
 
 
 def _scale_bar(axes: Axes, made: SlideMap) -> None:

@@ -232,6 +232,50 @@ def test_an_explanation_says_what_the_record_says(explained: Any, tmp_path: Path
     assert other.evidence["gradcam"].bundle_record is not None  # a CAM has no baseline
 
 
+@pytest.mark.parametrize("evidence_budget", [200, 800])
+def test_below_the_passes_of_cams_it_is_said_that_the_record_is_of_maps_with_cams(
+    explained: Any, evidence_budget: int
+) -> None:
+    few, _ = explained(budget=48, evidence_budget=evidence_budget)
+    assert few.evidence["fused"].bundle_record is None  # what was recorded is another map's
+    assert few.evidence["fused"].reason.endswith(
+        "; the bundle's record is of fused with CAMs, from 64 passes on, and says nothing of this map"
+    )
+    assert few.evidence["lime"].bundle_record is not None and "nothing of this map" not in few.evidence["lime"].reason
+    judged, _ = explained(budget=48, evidence_budget=4000)
+    assert judged.evidence["fused"].randomisation is not None  # its own check judges it, and no record is missed
+    assert "record" not in judged.evidence["fused"].reason
+
+
+def test_why_a_record_does_not_fit_is_what_differs(explained: Any) -> None:
+    other, _ = explained(evidence_budget=800, baseline="mean")
+    for name in ("fused", "lime"):
+        assert (
+            f"the bundle's record is of {name} with another baseline, and says nothing" in other.evidence[name].reason
+        )
+    assert "nothing of this map" not in other.evidence["gradcam"].reason
+
+    def without_cams(whole: dict[str, Any]) -> None:
+        (fused,) = [one for one in whole["methods"] if one["method"] == "fused"]
+        fused["settings"]["target_layer"] = None
+
+    changed, _ = explained(without_cams, evidence_budget=800)
+    assert "the bundle's record is of fused without CAMs, and says nothing" in changed.evidence["fused"].reason
+
+
+def test_of_several_records_the_nearest_is_said_and_of_none_nothing() -> None:
+    settings = {"target_layer": "a", "baseline": {"name": "blur"}}
+    checks = [
+        RecordedCheck("fused", {**settings, **other}, (0.1,) * 5)
+        for other in ({"target_layer": "b", "baseline": {"name": "mean"}}, {"target_layer": "c"})
+    ]
+    both = BundleRecord({"models/model.pt": HASH}, tuple(checks), 5, 0, "0.2.0")
+    assert "with another target layer, and says nothing" in both.unfit("fused", settings)
+    first = replace(both, checks=(checks[0],))
+    assert "with another target layer and baseline, and says nothing" in first.unfit("fused", settings)
+    assert both.unfit("fused", checks[1].settings) == "" and both.unfit("lime", {"lime_mode": "default"}) == ""
+
+
 def test_a_record_of_other_weights_is_ignored_with_a_warning(explained: Any) -> None:
     def other_weights(whole: dict[str, Any]) -> None:
         whole["files"]["models/model.pt"] = HASH

@@ -116,6 +116,25 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         Result.from_folder(tmp_path)
 
 
+@pytest.mark.parametrize("path", [("warnings",), ("attributions", "fused", "parameters"), ("input", "affine_ras")])
+def test_a_record_without_a_key_is_of_another_version_as_the_engine_says(tmp_path: Path, path: tuple[str, ...]) -> None:
+    explanation((8, 7, 5)).save(tmp_path)
+    file = tmp_path / "explanation.json"
+    record = part = json.loads(file.read_text())
+    for key in path[:-1]:
+        part = part[key]
+    del part[path[-1]]
+    file.write_text(json.dumps(record))
+    said = []
+    for read in (Result.from_folder, Explanation.load):
+        with pytest.raises(
+            OutputError, match=f"written by another version of camlime: it lacks '{path[-1]}'"
+        ) as caught:
+            read(tmp_path)
+        said.append(str(caught.value))
+    assert said[0] == said[1] and "explain the scan again with this one" in said[0]
+
+
 @pytest.fixture(scope="module")
 def two_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Explanations on two grids, ``a`` and ``b``."""

@@ -144,6 +144,21 @@ def test_what_if_compares_no_classes_outside_the_training_domain(desk, outside):
     desk.panel.what_if.clear()
 
 
+def test_what_speaks_against_the_answers_of_what_if_stands_below_them(desk):
+    told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": None}
+    answer = {"untouched": told, "answers": [{**told, "baseline": "mean", "kept": "rest"}]}
+    label = desk.ui.whatIfWarningsLabel
+    assert label.isHidden()
+    said = ["this may not be a T1 series, which the bundle was trained on: 'ct' speaks of ct", "<b>no markup</b>"]
+    desk.panel.what_if.show({**answer, "warnings": said})
+    assert label.text.split("\n") == said and not label.isHidden()
+    desk.panel.what_if.show({**answer, "warnings": []})
+    assert label.isHidden()
+    desk.panel.what_if.show({**answer, "warnings": said})
+    desk.panel.what_if.clear()
+    assert label.text == "" and label.isHidden()
+
+
 @pytest.mark.parametrize("presumed", [None, "a nodule"])
 def test_what_if_says_what_its_probabilities_presume(desk, presumed):
     told = {"probabilities": {"benign": 0.4, "malignant": 0.6}, "outside_because": None, "presumes": presumed}
@@ -175,6 +190,26 @@ def test_each_slice_is_worded_by_its_state(shown, flag, would_be, name, probabil
     shown.panel.hear({"prediction": None, "slices": {"presumes": "a nodule", "answers": [answer]}})
     table = shown.ui.predictionTable
     assert [table.item(0, column).text() for column in range(3)] == ["4", name, probability]
+
+
+def test_a_class_that_is_shown_before_the_maps_comes_with_its_warnings(shown):
+    told = {"class": "benign", "probabilities": {"benign": 0.7, "malignant": 0.3}}
+    unlike = (
+        "the image is unlike the training data (score 9.1, beyond 4.0, which 5% of their kind exceed): "
+        "the answer means nothing"
+    )
+    under_way = SimpleNamespace(summary={}, chart=lambda: None, alive=True)
+    shown.panel.hear({"prediction": told, "explained_class": "benign", "warnings": [unlike, "padding in view"]})
+    shown.panel.show(under_way)
+    assert shown.ui.warningsLabel.text.split("\n") == [unlike, "padding in view"]
+    assert not shown.ui.warningsLabel.isHidden()
+    shown.panel.show(explanation(True, warnings=[]))  # the user looks at another one meanwhile
+    assert shown.ui.warningsLabel.text == "" and shown.ui.warningsLabel.isHidden()
+    shown.panel.show(under_way)
+    assert shown.ui.warningsLabel.text.split("\n") == [unlike, "padding in view"]
+    assert shown.ui.predictionTable.item(0, 0).text() == "benign"
+    shown.panel.hear({"prediction": told, "explained_class": "benign", "warnings": []})
+    assert shown.ui.warningsLabel.isHidden()
 
 
 def test_what_was_cancelled_says_so(shown):

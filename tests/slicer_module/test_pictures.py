@@ -133,6 +133,26 @@ def test_a_series_that_its_dicom_header_calls_another_is_given_no_class(ready, b
     assert "'Ax FLAIR' speaks of flair" in ui.warningsLabel.text
 
 
+def test_what_speaks_against_a_class_is_shown_as_soon_as_the_class_is(ready, ball, tmp_path, monkeypatch):
+    """By the volume's name, which contradicts nothing: there is a class, with a warning."""
+    panel, ui = ready.panel, ready.ui
+    explain = {"slices": {"axial": "RA"}, "sequence": {"name": "a T1 series", "unwanted": ["flair"]}}
+    bundle = write_blob_bundle(tmp_path / "wanting", (24, 20), steps=[SCALE], explain=explain)
+    ball.SetName("flair")
+    seen = []
+
+    def look(explanation):
+        seen.append((bool(explanation.summary), ui.predictionTable.item(0, 0).text(), ui.warningsLabel.text))
+
+    monkeypatch.setattr(panel.run.shown, "_slots", [*panel.run.shown._slots, look])
+    explain_the_slice(ready, ball, bundle)
+    assert ui.messageLabel.text == ""
+    assert [done for done, _, _ in seen][:1] == [False] and seen[-1][0]
+    for _, name, warnings in seen:
+        assert name == "bright"
+        assert "this may not be a T1 series" in warnings and "speaks of flair" in warnings
+
+
 def test_a_title_claims_a_class_only_of_slices_that_somebody_confirmed(ready, ball, tmp_path):
     panel, ui = ready.panel, ready.ui
     explain = {"slices": {"axial": "RA"}, "presumes": "a ball"}
@@ -152,10 +172,12 @@ def test_a_title_claims_a_class_only_of_slices_that_somebody_confirmed(ready, ba
 
 def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
     panel, ui = ready.panel, ready.ui
-    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE])
+    explain = {"sequence": {"name": "a T1 series", "unwanted": ["flair"]}}
+    bundle = write_blob_bundle(tmp_path / "blob", (24, 20), steps=[SCALE], explain=explain)
     panel.parameters.volume = ball
     panel.inputs.open_bundle(str(bundle))
     until(lambda: panel.inputs.bundle is not None)
+    ball.SetName("flair")
     centre = affine_of(ball) @ [*BALL, 1]
     slice_node(slicer.mrmlScene, "Red").JumpSliceByCentering(*centre[:3])
     ui.paintButton.click()
@@ -171,6 +193,7 @@ def test_what_if_asks_about_the_slice_in_view(ready, ball, tmp_path):
     assert ui.whatIfTable.rowCount > 2
     bright = [ui.whatIfTable.horizontalHeaderItem(c).text() for c in range(3)].index("bright")
     assert "(-" in ui.whatIfTable.item(1, bright).text()
+    assert "speaks of flair" in ui.whatIfWarningsLabel.text
 
 
 def test_colours_go_the_whole_way(ready, tmp_path):

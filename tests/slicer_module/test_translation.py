@@ -164,6 +164,14 @@ def test_doubts_of_the_sequence_are_recognised(abroad):
     assert [numbers_in(engine_words.said(text)) for text in said] == [numbers_in(text) for text in said]
 
 
+def test_why_a_map_is_not_judged_is_said_with_what_is_said_of_the_record(abroad):
+    unfit = "the bundle's record is of fused with CAMs, from 64 passes on, and says nothing of this map"
+    few = "Not judged: 480 passes of evidence are too few for this map, a verdict takes 1064"
+    for text in (f"{few}.", f"{few}; {unfit}."):
+        said = engine_words.said(text)
+        assert not left(said.replace("Fused", "").replace("CAMs", "")) and numbers_in(said) == numbers_in(text)
+
+
 def test_what_is_not_known_is_shown_as_it_is(abroad):
     assert engine_words.said("Something new.") == "Something new."
     assert engine_words.said("Modality: CT") == "Modality: CT"

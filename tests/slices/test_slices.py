@@ -102,6 +102,19 @@ def test_slices_that_are_not_there(bundle, slices, said):
         classify_slices(lesion_volume(DIRECTIONS["RAS"]), bundle, slices=slices, device="cpu")
 
 
+@pytest.mark.parametrize(("explained", "said"), [(12, "was not classified"), (60, "slices are 0 to 31")])
+def test_a_slice_to_explain_is_there_and_asked_about(bundle, explained, said):
+    with pytest.raises(RequestError, match=said):
+        explain_slices(lesion_volume(DIRECTIONS["RAS"]), bundle, slices=[3, 4], explained=[explained], device="cpu")
+
+
+def test_a_single_slice_that_is_not_there(bundle):
+    scan = lesion_volume(DIRECTIONS["RAS"])
+    one = Scan.from_array(scan.image.numpy()[..., 12:13], scan.affine, source="head")
+    with pytest.raises(RequestError, match="there is no slice 12: head has one axial slice"):
+        classify_slices(one, bundle, slices=[12], device="cpu")
+
+
 def test_a_bundle_for_volumes_has_no_slices(tmp_path):
     from support.blob_bundle import write_blob_bundle
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from support.blob_bundle import write_blob_bundle
+from support.slice_cases import SIZE, STEPS
 from typer.testing import CliRunner
 
 from camlime.cli.app import app
@@ -59,13 +62,81 @@ def test_the_picture_is_one(explained):
         assert min(picture.size) > 500
 
 
+@pytest.fixture(scope="module")
+def picture_file(tmp_path_factory):
+    from PIL import Image
+
+    file = tmp_path_factory.mktemp("picture") / "tile.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (SIZE, SIZE), np.uint8)).save(file)
+    return file
+
+
+@pytest.mark.parametrize("words", [(), ("--slice", 0), ("--slices", "0:0"), ("--plane", "native")])
+def test_a_picture_is_not_said_to_be_turned(picture_file, tmp_path_factory, words):
+    """Of a bundle that says nothing of how slices are held: of a picture there is nothing to say."""
+    path = write_blob_bundle(tmp_path_factory.mktemp("bundle") / "plain", (SIZE, SIZE), steps=STEPS)
+    done = run("classify", picture_file, "--bundle", path, *words)
+    assert done.exit_code == 0, done.output
+    for untrue in ("turned", "axial", "volume", "series"):
+        assert untrue not in done.output
+    assert ("one image, taken as it is" in done.stdout) is bool(words)
+
+
+@pytest.mark.parametrize("command", ["classify", "explain"])
+@pytest.mark.parametrize(("words", "missing"), [(("--slice", 3), 3), (("--slices", "0:3"), 1)])
+def test_a_picture_has_one_slice(bundle_path, picture_file, tmp_path, command, words, missing):
+    output = ("--output", tmp_path / "out") if command == "explain" else ()
+    done = run(command, picture_file, "--bundle", bundle_path, *words, *output)
+    assert done.exit_code == 6, done.output
+    said = " ".join(done.output.split())
+    assert f"there is no slice {missing}: " in said
+    assert "tile.png is a picture, which has one slice" in said and "it is slice 0" in said
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("command", ["classify", "explain"])
+def test_a_picture_has_no_plane_of_a_patient(bundle_path, picture_file, tmp_path, command, plane):
+    output = ("--output", tmp_path / "out") if command == "explain" else ()
+    done = run(command, picture_file, "--bundle", bundle_path, "--plane", plane, *output)
+    assert done.exit_code == 6, done.output
+    said = " ".join(done.output.split())
+    assert f"is a picture, which lies in no patient and has no {plane} slices" in said
+    assert "leave --plane out" in said
+
+
+@pytest.mark.parametrize("looks_at", ["a part", "the whole"])
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("--slice", 3), "--slice"),
+        (("--seen", "3:4"), "--seen"),
+        (("--plane", "axial", "--slices", "3:4"), "--plane and --slices"),
+        (("--slice", 3, "--point", 12, -9, 31), "--slice"),
+    ],
+)
+def test_a_bundle_for_volumes_tells_what_it_takes_instead(volume_file, tmp_path, words, options, looks_at):
+    """The hint is followed: without the slices, and with a point exactly where it speaks of one, there is an answer."""
+    explain = {"field_of_view_mm": [60.0] * 3} if looks_at == "a part" else {}
+    resize = {"_target_": "Resized", "keys": "image", "spatial_size": [16, 16, 16]}
+    path = write_blob_bundle(tmp_path / "solid", (16, 16, 16), steps=[resize], explain=explain)
+    for command in (("classify",), ("explain", "--output", tmp_path / "out")):
+        done = run(*command, volume_file, "--bundle", path, *words)
+        assert done.exit_code == 6, done.output
+        said = " ".join(done.output.split())
+        assert f"leave {options} out" in said
+        assert ("--point R A S in mm" in said) is (looks_at == "a part")
+        assert ("it looks at the whole volume" in said) is (looks_at == "the whole")
+    followed = ("--point", 12, -9, 31) if looks_at == "a part" else ()
+    assert run("classify", volume_file, "--bundle", path, *followed).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (("--slices", "9:3"), 2, "is not A:B"),
         (("--slices", "all"), 2, "is not A:B"),
         (("--slices", "30:99"), 6, "slices are 0 to 31"),
-        (("--slice", "77"), 6, "choose another slice"),
+        (("--slice", "77"), 6, "slices are 0 to 31"),
         (("--plane", "oblique"), 2, "oblique"),
         (("--point", "1", "2", "3"), 6, "--slice"),
     ],

@@ -31,6 +31,7 @@ from camlime.slides import (
     save_map,
     tile_grid,
 )
+from camlime.slides.picture import draw_map
 
 
 def mapped(slide: Slide, bundle: Bundle, **settings: float) -> SlideMap:
@@ -165,6 +166,32 @@ def test_saved_map_table_and_record_agree(made: SlideMap, tmp_path: Path) -> Non
         assert drawn.width > 600
         colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
     assert (np.ptp(colours, axis=1) > 100).any()
+
+
+def test_the_number_of_a_tile_at_the_edge_lies_in_the_picture(bundle: Bundle, tmp_path: Path) -> None:
+    """With and without outlined tiles: what differs lies in the two panels, the number of a tile at the edge in it."""
+    pixels = picture(256, 256, tissue=(0, 0, 256, 256), spot=(64, 64, 64, 64))
+    with open_slide(write_pyramid(tmp_path / "a.ome.tif", pixels, levels=1)) as slide:
+        made = mapped(slide, bundle)
+    assert made.grid.wanted.shape == (4, 4)  # no room beyond the last column
+    tiles = [made.grid.tile(row, column) for row, column in ((0, 0), (0, 3), (2, 3), (3, 3), (2, 1))]
+    drawn = []
+    for name, outlined in (("plain", []), ("numbered", tiles)):
+        draw_map(made, tmp_path / f"{name}.png", shown="bright", tiles=outlined)
+        with Image.open(tmp_path / f"{name}.png") as opened:
+            drawn.append(np.asarray(opened.convert("RGB")).astype(int))
+    differs = (drawn[0] != drawn[1]).any(axis=2)
+    inch, panel = 130, 7 * 130  # as the module draws
+    tile, top = panel // 4, differs.shape[0] - 26 - panel
+    outside = differs.copy()
+    for left in (26, 26 + panel + round(0.2 * inch)):
+        seen = differs[top : top + panel, left : left + panel]
+        outside[top : top + panel, left : left + panel] = False
+        for row in range(4):
+            for column in range(4):
+                inner = seen[row * tile + 6 : (row + 1) * tile - 5, column * tile + 6 : (column + 1) * tile - 5]
+                assert inner.any() == ((row, column) in {(0, 0), (0, 3), (2, 3), (3, 3), (1, 2)}), (row, column)
+    assert not outside.any()
 
 
 def test_what_is_assumed_is_said(slide_path: Path, tmp_path: Path) -> None:

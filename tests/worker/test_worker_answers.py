@@ -62,11 +62,23 @@ def test_classify_says_what_speaks_against_its_answer(talk: Talk, volume: Path, 
     whole = write_blob_bundle(tmp_path / "whole", SHAPE, explain=explain)
     answer = talk.ask("classify", scan=volume, bundle=whole, device="cpu")
     assert (answer["warnings"], answer["assumptions"]) == ([said], [])
+    assert warnings_before_the_maps(talk, tmp_path / "one", scan=volume, bundle=whole) == answer["warnings"]
     flat = write_blob_bundle(tmp_path / "flat", SHAPE[:2], explain=explain)
     slices = {"axis": 2, "first": 5, "last": 6}
     answer = talk.ask("classify", scan=volume, bundle=flat, device="cpu", slices=slices)
     assert said in answer["warnings"]
     assert not set(answer["warnings"]) & set(answer["assumptions"])
+    told = warnings_before_the_maps(talk, tmp_path / "two", scan=volume, bundle=flat, slices=slices)
+    assert told == answer["warnings"]
+
+
+def warnings_before_the_maps(talk: Talk, folder: Path, **asked: Any) -> list[str]:
+    """What an ``explain`` says with its prediction."""
+    name = talk.client.send("explain", folder=folder, device="cpu", settings={**FEW, "evidence_budget": 0}, **asked)
+    assert talk.final(name)["event"] == "result"
+    (told,) = [event for event in talk.of(name) if event["event"] == "prediction"]
+    warnings: list[str] = told["warnings"]
+    return warnings
 
 
 def test_explain_is_what_the_engine_says(talk: Talk, volume: Path, bundle: Path, tmp_path: Path) -> None:

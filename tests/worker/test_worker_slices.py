@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.slice_cases import DIRECTIONS, lesion_volume, write_slice_bundle
 from worker.conftest import Talk
 
@@ -282,6 +283,18 @@ def test_only_maps_and_classes_are_had_of_a_range(talk, flat_bundle, lesion, tmp
     asked = {"plane": "axial", "first": 3, "last": 4}
     error = talk.refused(request_, scan=lesion, bundle=flat_bundle, slices=asked, **more)
     assert error["kind"] == "request" and "one slice" in error["message"]
+
+
+def test_a_picture_is_its_own_slice_and_has_no_plane_of_a_patient(talk, flat_bundle, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tile.png")
+    asked = {"scan": tmp_path / "tile.png", "bundle": flat_bundle, "device": "cpu"}
+    alone = talk.ask("classify", **asked)["prediction"]["probabilities"]
+    for slices in ({"axis": 2, "first": 0}, {"plane": "native", "first": 0}):
+        assert talk.ask("classify", slices=slices, **asked)["prediction"]["probabilities"] == pytest.approx(alone)
+    for slices in ({"axis": 1, "first": 0}, {"plane": "axial", "first": 0}):
+        error = talk.refused("classify", slices=slices, **asked)
+        assert error["kind"] == "request" and "is a picture, which lies in no patient" in error["message"]
 
 
 def test_a_bundle_that_takes_volumes_has_no_slices(talk, bundle, lesion):

@@ -60,7 +60,8 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
     ready = warm.ready(task, amp=settings.get("amp", False), batch_size=settings.get("batch_size"))
     assert ready.scan is not None
     schedule = Schedule(plan(ready.bundle, settings, own_regions="regions" in request), ready.speed)
-    prediction = _asked(ready).prediction
+    found = _asked(ready)
+    prediction = found.prediction
     explained = request.get("class_name", prediction.most_probable)
     ready.prepared.classifier.class_index(explained)
     grid = ready.prepared.input
@@ -68,6 +69,7 @@ def answer_explain(task: Task, warm: Warm) -> Answer:
         "prediction",
         prediction=told_prediction(prediction),
         explained_class=explained,
+        warnings=list(found.warnings),
         affine_ras=grid.affine.tolist(),
         shape=list(grid.spatial_shape),
         spacing_mm=list(grid.spacing),

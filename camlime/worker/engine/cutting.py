@@ -8,7 +8,7 @@ from typing import Any
 from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.scan import Scan
-from camlime.slices.stack import AS_DISPLAYED, SliceStack, cut, plane_of
+from camlime.slices.stack import AS_DISPLAYED, NATIVE, SliceStack, cut, plane_of
 
 
 def range_of(asked: Mapping[str, Any]) -> range:
@@ -25,7 +25,9 @@ def last_of(asked: Mapping[str, Any]) -> int:
 def plane_asked(scan: Scan, asked: Mapping[str, Any]) -> str:
     """The anatomical plane that is asked for, by its name or by an axis of the scan."""
     axis = asked.get("axis")
-    return str(asked["plane"]) if axis is None else plane_of(scan, axis)
+    if axis is None:
+        return str(asked["plane"])
+    return NATIVE if axis == len(scan.shape) else plane_of(scan, axis)  # a picture has no axis across
 
 
 def stack_of(scan: Scan, bundle: Bundle, asked: Mapping[str, Any]) -> SliceStack:
@@ -49,17 +51,4 @@ def single(stack: SliceStack, asked: Mapping[str, Any]) -> int:
     """
     if last_of(asked) > asked["first"]:
         raise RequestError("this can be asked of one slice at a time", hint="leave last out")
-    return checked_slice(stack, asked["first"])
-
-
-def checked_slice(stack: SliceStack, n: int) -> int:
-    """The index of a slice that there is.
-
-    Raises:
-        RequestError: there is none.
-    """
-    if n >= len(stack):
-        raise RequestError(
-            f"there is no {stack.plane} slice {n} in {stack.scan.source}", hint=f"slices are 0 to {len(stack) - 1}"
-        )
-    return n
+    return stack.checked(asked["first"])

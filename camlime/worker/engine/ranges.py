@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlime.attribution import Attribution
+from camlime.bundle import Bundle
 from camlime.errors import RequestError
 from camlime.methods.case import Progress
 from camlime.pipeline import Listeners
@@ -18,7 +19,7 @@ from camlime.slices.explaining import stacked_grid
 from camlime.slices.regions import SliceRegions
 from camlime.worker.engine.answering import Answer
 from camlime.worker.engine.arrays import ArrayFolder
-from camlime.worker.engine.cutting import checked_slice, last_of, plane_asked, range_of, stack_of
+from camlime.worker.engine.cutting import last_of, plane_asked, range_of, stack_of
 from camlime.worker.engine.previews import Previewing
 from camlime.worker.engine.schedule import Schedule, plan
 from camlime.worker.engine.slice_results import slices_result, told_slices
@@ -37,13 +38,12 @@ def classify_range(task: Task, warm: Warm) -> Answer:
     model = warm.model(task)
     scan, plane, slices = _cut(task, warm, model)
     answers = classify_slices(scan, model.bundle, plane=plane, slices=slices, classifier=model.classifier)
-    assumptions = model.bundle.assumptions
     return Answer(
         {
             "prediction": None,
             "slices": told_slices(answers),
-            "assumptions": list(assumptions),
-            "warnings": [warning for warning in answers.warnings if warning not in assumptions],
+            "assumptions": list(model.bundle.assumptions),
+            "warnings": _warnings(answers, model.bundle),
         }
     )
 
@@ -95,8 +95,13 @@ def _cut(task: Task, warm: Warm, model: Model) -> tuple[Any, str, range]:
     scan = warm.scan(request["scan"], request.get("series"))
     task.stage("preparing")
     asked = request["slices"]
-    checked_slice(stack_of(scan, model.bundle, asked), last_of(asked))
+    stack_of(scan, model.bundle, asked).checked(last_of(asked))
     return scan, plane_asked(scan, asked), range_of(asked)
+
+
+def _warnings(answers: SliceAnswers, bundle: Bundle) -> list[str]:
+    """What is said of the slices; what is said of the bundle has a field of its own."""
+    return [warning for warning in answers.warnings if warning not in bundle.assumptions]
 
 
 class _Watch:
@@ -132,6 +137,7 @@ class _Watch:
             prediction=None,
             explained_class=explained,
             slices=told_slices(answers),
+            warnings=_warnings(answers, self._model.bundle),
             affine_ras=affine.tolist(),
             shape=list(shape),
             spacing_mm=[float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0)],
