@@ -36,7 +36,6 @@ from camlime.classifier import Classifier
 from camlime.device import failures_told
 from camlime.evidence.kept import KeptMaps
 from camlime.evidence.meter import Meter
-from camlime.methods import cam
 from camlime.methods.case import Case
 
 THRESHOLD = 0.5
@@ -44,7 +43,7 @@ THRESHOLD = 0.5
 
 COPIES = 3
 PASSES_EACH = 96
-"""For the map on a random network, where the method takes a budget."""
+"""At most, for the map on a random network, where the method takes a budget."""
 
 MIXES = (0.0, 1 / 3, 2 / 3, 1.0)
 """Mixtures of the image and its baseline on which statistics of batch normalisation are measured."""
@@ -91,13 +90,20 @@ def passes_of_check(attribution: Attribution) -> int:
 
     A CAM and occlusion are made again as they were (occlusion on the first segmentation), other maps with fewer passes.
     """
-    own = attribution.forward_passes + 2 * attribution.backward_passes
-    each = PASSES_EACH
-    if attribution.method in cam.METHODS:
-        each = min(own, PASSES_EACH)
-    elif attribution.parameters.get("random") is False:
+    each = _passes_of_each(attribution)
+    if attribution.parameters.get("random") is False:
+        own = _passes_of(attribution)
         each = own if attribution.region_weights is None else min(own, 1 + len(attribution.region_weights))
     return COPIES * (each + len(MIXES) + SURVEY)
+
+
+def _passes_of(attribution: Attribution) -> int:
+    return attribution.forward_passes + 2 * attribution.backward_passes
+
+
+def _passes_of_each(attribution: Attribution) -> int:
+    """No more than the map itself had: below some number of passes a method can be another one."""
+    return min(_passes_of(attribution), PASSES_EACH)
 
 
 class RandomNetworks:
@@ -155,12 +161,13 @@ def check_randomisation(
     valid, weights = case.input.valid.numpy(), attribution.region_weights
     found, path = None, None
     if kept is not None and weights is not None:
-        path = kept.path(case, attribution.method, PASSES_EACH)
+        path = kept.path(case, attribution.method, _passes_of_each(attribution))
         found = kept.find(path, (COPIES, len(weights)))
     if found is not None:
         others = [replace(attribution, region_weights=row) for row in found]
     else:
-        others = [_on_random_network(case, networks, remake, seed) for seed in range(COPIES)]
+        passes = _passes_of_each(attribution)
+        others = [_on_random_network(case, networks, remake, seed, passes) for seed in range(COPIES)]
         rows = [other.region_weights for other in others if other.region_weights is not None]
         if kept is not None and path is not None and len(rows) == COPIES:
             kept.keep(path, np.stack(rows))
@@ -173,11 +180,11 @@ def check_randomisation(
 
 
 def _on_random_network(
-    case: Case, networks: RandomNetworks, remake: Callable[[Case, int], Attribution], seed: int
+    case: Case, networks: RandomNetworks, remake: Callable[[Case, int], Attribution], seed: int, passes: int
 ) -> Attribution:
     meter = networks.meter
     meter.check()
-    made = remake(replace(meter.case(networks[seed], seed=case.seed), regions=case.regions), PASSES_EACH)
+    made = remake(replace(meter.case(networks[seed], seed=case.seed), regions=case.regions), passes)
     meter.check()
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,22 @@ def test_a_map_of_the_model_changes_and_one_of_nothing_survives() -> None:
     assert right.similarity < 0.5 and not right.survives
     blind, _ = check(case, smooth_noise)
     assert blind.similarity == pytest.approx(1) and blind.survives
+
+
+@pytest.mark.parametrize(("own", "each"), [(40, 40), (1000, 96)])
+def test_maps_are_made_again_with_no_more_passes_than_they_had(own: int, each: int) -> None:
+    """Below 64 passes fused has no CAM columns: with more it would be compared with another method."""
+    asked = []
+
+    def remake(case: Case, passes: int):  # type: ignore[no-untyped-def]
+        asked.append(passes)
+        return smooth_noise(case)
+
+    case = make_toy().case
+    networks = RandomNetworks(case, case.classifier, Meter(case, 0))
+    attribution = replace(smooth_noise(case), forward_passes=own - 2, backward_passes=1)
+    check_randomisation(case, networks, attribution, remake)
+    assert asked == [each] * COPIES
 
 
 def test_a_map_that_only_changes_its_sign_survives() -> None:
