@@ -12,6 +12,7 @@ import pytest
 import torch
 from support.benchmark_cases import SHAPE, results, without_times, write_scan
 from support.blob_bundle import write_blob_bundle
+from support.standin_device import Standin
 
 from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark, schedule, state, work
 from camlime.benchmark import settings as benchmark_settings
@@ -164,10 +165,8 @@ def test_a_device_left_open_is_the_one_that_it_stands_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     on_cpu = digest("auto")
     assert on_cpu == digest("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    assert digest("auto") == digest("cuda") == digest("cuda:1") != on_cpu
+    with Standin():
+        assert digest("auto") == digest("cuda") == digest("cuda:1") != on_cpu
 
 
 def test_no_result_of_a_broken_file(tmp_path: Path) -> None:
