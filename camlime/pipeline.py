@@ -63,6 +63,9 @@ __all__ = [
     "prediction_from",
 ]
 
+FURTHEST = 4
+"""Voxels that a crop may be made longer by; a view that lies farther off does so by the bundle's own intent."""
+
 WHOLE_SCAN_FACTOR = 2.5
 """A scan that is larger than a region bundle's field of view by this factor along two axes needs a point to look at."""
 
@@ -91,13 +94,13 @@ class Prepared:
     """What several questions about one case share, made once: for programs that stay, such as the worker.
 
     Args:
-        input: what the network sees, from ``bundle.prepare(focus(scan, bundle, point))``.
+        input: what the network sees, from ``input_around(scan, bundle, point)``.
         classifier: the bundle's model on a device, with the batch size that it has measured.
 
     Example:
         >>> bundle, scan = Bundle.load("lung_nodule_ct"), Scan.read("ct.nii.gz")  # doctest: +SKIP
         >>> point = (-62.0, 14.0, -120.0)
-        >>> ready = Prepared(bundle.prepare(focus(scan, bundle, point)), classifier_of(bundle))  # doctest: +SKIP
+        >>> ready = Prepared(input_around(scan, bundle, point), classifier_of(bundle))  # doctest: +SKIP
         >>> explain(scan, bundle, prepared=ready, point=point).prediction  # doctest: +SKIP
         >>> explain(scan, bundle, prepared=ready, point=point, class_name="benign").explained_class  # doctest: +SKIP
     """
@@ -145,7 +148,7 @@ def explain(
     read_scan = guided(read_scan, read_bundle, wanted.guidance, wanted.guidance_label)
     if prepared is None:
         prepared = Prepared(
-            read_bundle.prepare(focus(read_scan, read_bundle, wanted.point)),
+            input_around(read_scan, read_bundle, wanted.point),
             classifier_of(read_bundle, device=wanted.device, amp=wanted.amp, batch_size=wanted.batch_size),
         )
     with failures_told(prepared.classifier.device, work="the work"):
@@ -230,7 +233,7 @@ def answer(
 ) -> Answered:
     """The model's answer, and what a reader should know of it; arguments and errors as in :func:`explain`."""
     marked = guided(scan, bundle, guidance, guidance_label)
-    model_input = bundle.prepare(focus(marked, bundle, point))
+    model_input = input_around(marked, bundle, point)
     return ask(marked, bundle, classifier_of(bundle, device=device), model_input)
 
 
@@ -258,6 +261,44 @@ def focus(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> Scan:
                 hint="give --point R A S in mm (the position that 3D Slicer shows), --point-lps or --center-voxel",
             )
     return scan
+
+
+def input_around(scan: Scan, bundle: Bundle, point: Sequence[float] | None) -> ModelInput:
+    """What the network sees of a scan around a point (RAS mm); without a point, of the scan itself.
+
+    A crop has whole voxels, and preprocessing takes the middle of it in steps of its own, so that the middle of what
+    the network sees can lie more than a slice's thickness from the point. The crop is made a little longer at one end
+    of an axis where that brings the middle nearer; nothing is interpolated for it.
+
+    Raises:
+        RequestError: as :func:`focus`.
+        BundleError: as :meth:`camlime.Bundle.prepare`.
+    """
+    found = bundle.prepare(focus(scan, bundle, point))
+    view = bundle.field_of_view_mm
+    if point is None or view is None:
+        return found
+    wanted, further = np.asarray(point, dtype=float), np.zeros(3, dtype=int)
+
+    def away(other: ModelInput) -> np.ndarray:
+        return np.asarray(np.linalg.inv(scan.affine[:3, :3]) @ (wanted - other.centre_ras) * scan_spacing)
+
+    scan_spacing = np.array([*scan.spacing, 1.0])[:3]
+    for axis in range(len(scan.shape)):
+        if abs(away(found)[axis]) <= min(found.spacing) / 2:
+            continue
+        aim = round(2 * away(found)[axis] / scan_spacing[axis])
+        start = further.copy()
+        for steps in (aim, aim - 1, aim + 1):
+            longer = start.copy()
+            longer[axis] += steps
+            if not steps or abs(longer[axis]) > FURTHEST:
+                continue
+            other = bundle.prepare(scan.crop(tuple(point), view, further=longer))
+            same = other.image.shape == found.image.shape and np.allclose(other.affine[:3, :3], found.affine[:3, :3])
+            if same and np.linalg.norm(away(other)) < np.linalg.norm(away(found)):
+                found, further = other, longer
+    return found
 
 
 def classifier_of(

@@ -22,7 +22,7 @@ from camlime.evidence.baselines import titled
 from camlime.explanation import Prediction
 from camlime.guidance import guided
 from camlime.masking import make_baseline
-from camlime.pipeline import Prepared, ask, classifier_of, focus, prediction_from
+from camlime.pipeline import Prepared, ask, classifier_of, input_around, prediction_from
 from camlime.region_source import labels_from_file
 from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
@@ -133,7 +133,7 @@ def what_if(
     read_scan = scan if isinstance(scan, Scan) else Scan.read(scan, series=series)
     read_scan = guided(read_scan, read_bundle, guidance, guidance_label)
     if prepared is None:
-        model_input = read_bundle.prepare(focus(read_scan, read_bundle, point))
+        model_input = input_around(read_scan, read_bundle, point)
         prepared = Prepared(model_input, classifier_of(read_bundle, device=device))
     model_input, classifier = prepared.input, prepared.classifier
     part, name = marked(mask, label, read_scan, model_input)

@@ -11,6 +11,8 @@ import pytest
 from support.blob_bundle import write_blob_bundle
 
 import camlime
+from camlime.bundle import Bundle
+from camlime.pipeline import focus, input_around
 from camlime.scan import Scan
 
 METHODS = ("gradcam", "hirescam", "lime", "fused", "mean", "rank")
@@ -207,3 +209,49 @@ def test_point_of_interest_in_a_large_scan(tmp_path: Path, direction: str) -> No
     for method in explanation.attributions:
         for found in peak_and_centroid(explanation, method):
             assert np.linalg.norm(found - point) <= tolerance_mm(explanation, method), method
+
+
+@pytest.mark.parametrize("direction", ["RAS", "LPS"])
+def test_the_network_looks_nearly_where_the_point_is(tmp_path: Path, direction: str) -> None:
+    """Slices of 3 mm, a box of 8 voxels of 1 mm: a crop of whole slices lets the box lie up to 2 mm off."""
+    steps = [
+        {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+        {"_target_": "Spacingd", "keys": "image", "pixdim": [1.0, 1.0, 1.0]},
+        {"_target_": "ResizeWithPadOrCropd", "keys": "image", "spatial_size": [24, 24, 8]},
+    ]
+    bundle = Bundle.load(
+        write_blob_bundle(tmp_path / "b", (24, 24, 8), steps=steps, explain={"field_of_view_mm": [24, 24, 8]})
+    )
+    affine = np.diag([0.7, 0.7, 3.0, 1.0])
+    if direction == "LPS":
+        affine[:2] *= -1
+    scan = Scan.from_array(np.random.default_rng(0).normal(size=(1, 90, 90, 40)).astype(np.float32), affine)
+    rng, before, after = np.random.default_rng(1), [], []
+    for _ in range(30):
+        point = scan.voxel_to_ras(rng.uniform((30, 30, 12), (60, 60, 28)))
+        plain, nearer = bundle.prepare(focus(scan, bundle, tuple(point))), input_around(scan, bundle, tuple(point))
+        before.append(np.abs(plain.centre_ras - point))
+        after.append(np.abs(nearer.centre_ras - point))
+        assert nearer.image.shape == plain.image.shape and nearer.spacing == plain.spacing
+        # Nothing is interpolated for it: where both looked they saw the same, to the last bit but for rounding.
+        shift = np.rint(np.linalg.inv(plain.affine)[:3, :3] @ (nearer.centre_ras - plain.centre_ras)).astype(int)
+        if not shift[:2].any():
+            k = int(shift[2])
+            one, other = plain.image[..., max(k, 0) : 8 + min(k, 0)], nearer.image[..., max(-k, 0) : 8 + min(-k, 0)]
+            np.testing.assert_allclose(other, one, atol=1e-4)
+    assert np.max(before, axis=0)[2] > 1.5
+    assert np.max(after) <= 1.0 + 1e-6 and np.mean(after, axis=0)[2] < 0.6 * np.mean(before, axis=0)[2]
+
+
+def test_a_view_that_is_the_whole_crop_is_not_stretched(tmp_path: Path) -> None:
+    """Resizing takes all of the crop: made longer it would be another view."""
+    steps = [{"_target_": "Resized", "keys": "image", "spatial_size": [24, 24, 24]}]
+    bundle = Bundle.load(
+        write_blob_bundle(tmp_path / "b", (24, 24, 24), steps=steps, explain={"field_of_view_mm": [24, 24, 24]})
+    )
+    scan = Scan.from_array(
+        np.random.default_rng(0).normal(size=(1, 60, 60, 40)).astype(np.float32), np.diag([1, 1, 3, 1.0])
+    )
+    for z in (55.2, 56.4, 57.9):
+        plain, found = bundle.prepare(focus(scan, bundle, (30, 30, z))), input_around(scan, bundle, (30, 30, z))
+        np.testing.assert_array_equal(found.affine, plain.affine)

@@ -26,6 +26,13 @@ class ModelInput:
     spacing: tuple[float, ...]
 
     @property
+    def centre_ras(self) -> np.ndarray:
+        """RAS mm of the middle of the grid, shape ``(3,)``."""
+        middle = np.zeros(3)
+        middle[: len(self.spatial_shape)] = (np.array(self.spatial_shape) - 1) / 2
+        return np.asarray(self.affine[:3, :3] @ middle + self.affine[:3, 3])
+
+    @property
     def spatial_shape(self) -> tuple[int, ...]:
         """Voxels along each spatial axis."""
         return tuple(self.image.shape[1:])

@@ -16,7 +16,7 @@ from camlime.explanation import Explanation
 from camlime.monai_label.asked import Asked
 from camlime.monai_label.slices import ChosenSlice, choose_slice
 from camlime.monai_label.study import Study
-from camlime.pipeline import Listeners, Prepared, classifier_of, explain, focus
+from camlime.pipeline import Listeners, Prepared, classifier_of, explain, focus, input_around
 from camlime.scan import Scan
 from camlime.slices.answers import UNCONFIRMED
 from camlime.worker.engine.warm import Kept, stamp
@@ -112,7 +112,7 @@ class Explainer:
         point = asked.place.in_ras(scan) or usual_point or _centre(scan, bundle)
 
         def work() -> Explained:
-            prepared = Prepared(bundle.prepare(focus(scan, bundle, point)), self._classifier(name))
+            prepared = Prepared(input_around(scan, bundle, point), self._classifier(name))
             explanation = explain(
                 scan,
                 bundle,

@@ -171,7 +171,13 @@ class Scan:
         within = (index >= starts - 0.5 - tolerance) & (index <= stops - 0.5 + tolerance)
         return np.asarray(within.all(axis=-1))
 
-    def crop(self, center_ras: Sequence[float] | np.ndarray, size_mm: float | Sequence[float]) -> Scan:
+    def crop(
+        self,
+        center_ras: Sequence[float] | np.ndarray,
+        size_mm: float | Sequence[float],
+        *,
+        further: Sequence[int] = (0, 0, 0),
+    ) -> Scan:
         """Cut out a box around a point, so that no more than this has to be resampled or kept.
 
         The box has an odd number of voxels on each axis, and its middle voxel is the one nearest the point. It holds
@@ -182,6 +188,8 @@ class Scan:
         Args:
             center_ras: RAS mm, shape (3,), inside the scan.
             size_mm: the field of view in mm: one number, or one for each of R, A, S.
+            further: so many voxels more on each axis, at its end where positive, at its start where negative: the
+                image's middle then lies half as many voxels away from the middle voxel.
 
         Returns:
             A scan with an image of its own; ``source``, ``series_uid`` and ``header`` are kept, the affine is moved
@@ -207,9 +215,11 @@ class Scan:
         middle = np.clip(np.rint(self.ras_to_voxel(center)[:dims]).astype(int), box[:, 0], box[:, 1] - 1)
 
         picks, inside = [], []
-        for axis, (mid, r) in enumerate(zip(middle, radius, strict=True)):
+        first = middle - np.array(radius) + np.minimum(further[:dims], 0)
+        count = 2 * np.array(radius) + 1 + np.abs(further[:dims])
+        for axis in range(dims):
             start, stop = self._inside[axis]
-            wanted = np.arange(mid - r, mid + r + 1)
+            wanted = first[axis] + np.arange(count[axis])
             index = torch.from_numpy(wanted.clip(start, stop - 1))
             picks.append(index.reshape([-1 if a == axis else 1 for a in range(dims)]))
             inside.append((max(0, start - int(wanted[0])), min(len(wanted), stop - int(wanted[0]))))
@@ -218,12 +228,12 @@ class Scan:
 
         affine = self.affine
         corner = np.zeros(3)
-        corner[:dims] = middle - np.array(radius)
+        corner[:dims] = first
         affine[:3, 3] = self.voxel_to_ras(corner)
         meta = {key: value for key, value in self.image.meta.items() if key != MetaKeys.AFFINE}
         meta[MetaKeys.SPATIAL_SHAPE] = np.array(values.shape[1:])
         image = MetaTensor(values, affine=torch.from_numpy(affine), meta=meta)
-        padded = any(part != (0, 2 * r + 1) for part, r in zip(inside, radius, strict=True))
+        padded = any(part != (0, n) for part, n in zip(inside, count, strict=True))
         return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header)
 
     @property

@@ -84,6 +84,20 @@ def test_all_crops_of_a_scan_have_one_shape(geometry):
     assert len({scan.crop(point, 9.0).shape for point in points}) == 1
 
 
+@pytest.mark.parametrize("further", [(0, 0, 3), (-2, 0, 1), (1, -1, -4)])
+def test_a_crop_may_reach_further_at_one_end(geometry, further):
+    scan = make(geometry)
+    point = scan.voxel_to_ras((2, 7, 8))
+    usual, longer = scan.crop(point, 6), scan.crop(point, 6, further=further)
+    moved = longer.ras_to_voxel(usual.voxel_to_ras((0, 0, 0)))
+    np.testing.assert_allclose(moved, [max(-n, 0) for n in further], atol=1e-6)
+    assert longer.shape == tuple(n + abs(more) for n, more in zip(usual.shape, further, strict=True))
+    part = tuple(slice(round(at), round(at) + n) for at, n in zip(moved, usual.shape, strict=True))
+    np.testing.assert_array_equal(longer.image.numpy()[(slice(None), *part)], usual.image.numpy())
+    points = usual.voxel_to_ras(np.stack(np.indices(usual.shape), -1).astype(float))
+    np.testing.assert_array_equal(longer.covers(points), usual.covers(points))
+
+
 def test_a_crop_owns_its_memory():
     scan = make(np.eye(4), (40, 40, 40))
     crop = scan.crop((20, 20, 20), 6)

@@ -17,7 +17,7 @@ from camlime.bundle import Bundle
 from camlime.bundle.shipped import find_bundle
 from camlime.classifier import Classifier
 from camlime.explanation import Explanation
-from camlime.pipeline import Prepared, classifier_of, focus
+from camlime.pipeline import Prepared, classifier_of, input_around
 from camlime.scan import Scan
 from camlime.slices import SliceExplanations, SliceStack
 from camlime.worker.engine.arrays import scan_from_array
@@ -218,9 +218,7 @@ class Warm:
             whole = scan
             point = tuple(request["point"]) if "point" in request else None
             input_key = (_scan_key(asked, series), model.bundle_key, point, str(request.get("slices")))
-            prepared = Prepared(
-                self._inputs.get(input_key, lambda: bundle.prepare(focus(whole, bundle, point))), classifier
-            )
+            prepared = Prepared(self._inputs.get(input_key, lambda: input_around(whole, bundle, point)), classifier)
         task.stage("measuring")
         return Ready(scan, bundle, prepared, self.speed(model, prepared.input.image), stack)
 
