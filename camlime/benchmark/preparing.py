@@ -69,7 +69,7 @@ def prepare(line: CohortCase, settings: BenchmarkSettings, fingerprint: dict[str
         )
     scan = Scan.read(line.image)
     point, offset = _moved_point(scan, bundle, line, settings.jitter_mm)
-    model_input = bundle.prepare(focus(scan, bundle, point))  # moved at random: it need not be nearer, and takes one crop
+    model_input = bundle.prepare(focus(scan, bundle, point))  # at random: no need to be nearer
     classifier = classifier_of(bundle, device=settings.device, batch_size=settings.batch_size)
     prediction = predict(classifier, model_input)
     class_name = line.class_name or prediction.most_probable
