@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import camlime.device
+
 DEVICE = torch.device("cuda", 0)
 aten = torch.ops.aten
 
@@ -164,7 +166,10 @@ class Standin(TorchDispatchMode):
         self._patches = [
             mock.patch.object(torch.cuda, name, mock.Mock(return_value=answer)) for name, answer in ANSWERS.items()
         ]
-        self._patches.append(mock.patch.object(torch.backends.cudnn, "version", mock.Mock(return_value=0)))
+        self._patches += [
+            mock.patch.object(torch.backends.cudnn, "version", mock.Mock(return_value=0)),
+            mock.patch.object(camlime.device, "_usable", set()),  # it works only here
+        ]
         for patch in self._patches:
             patch.start()
         super().__enter__()
