@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from camlime.errors import ScanError
+from camlime.scan.dicom_files import files_of, is_dicom, slice_files
 from camlime.scan.geometry import LPS_RAS
 from camlime.scan.pixels import Pixels
 from camlime.scan.quiet import quiet
@@ -63,15 +64,6 @@ class Slice:
     orientation: tuple[float, ...] | None
 
 
-def is_dicom(path: Path) -> bool:
-    """Tell whether a file starts as DICOM files do: 128 bytes of anything, then ``DICM``."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
     """Read one series from a folder, or the series that a DICOM file belongs to, from the file's folder.
 
@@ -93,11 +85,11 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
         The slices, and the 4x4 affine, voxel index to **LPS** mm.
 
     Raises:
-        ScanError: if there is no DICOM, no such series or several to choose from, a file is truncated, or the slices
-            of the series do not make one evenly spaced volume.
+        ScanError: if there is no DICOM, no such series or several to choose from, a file is truncated or may not
+            be read, or the slices of the series do not make one evenly spaced volume.
     """
     if path.is_dir():
-        slices = _slices([file for file in path.rglob("*") if file.is_file()])
+        slices = _slices(files_of(path, deep=True))
         if not slices:
             raise ScanError(f"the folder {path} holds no DICOM images", hint="name the folder of the DICOM series")
     else:
@@ -108,7 +100,7 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
                 hint="leave the series out",
             )
         series = own.series_uid
-        slices = _slices([file for file in path.parent.iterdir() if file.is_file()])
+        slices = _slices(files_of(path.parent, deep=False))
     chosen = _choose(path, slices, series)
     if len(chosen) > 1:
         _check_alike(path, chosen)
@@ -118,9 +110,7 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
 def _slices(files: list[Path]) -> list[Slice]:
     """Read the headers of the DICOM images among the files; one that is broken is an error, it may be a slice."""
     found = []
-    for file in sorted(files):
-        if file.name.upper() == "DICOMDIR" or not (is_dicom(file) or file.suffix.lower() == ".dcm"):
-            continue
+    for file in slice_files(files):
         if _media_class(file).startswith(_NO_PICTURE):
             continue
         found.append(_header(file))

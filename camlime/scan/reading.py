@@ -19,7 +19,8 @@ from nibabel.spatialimages import HeaderDataError
 from PIL import Image, UnidentifiedImageError
 
 from camlime.errors import ScanError
-from camlime.scan.dicom import is_dicom, read_dicom
+from camlime.scan.dicom import read_dicom
+from camlime.scan.dicom_files import is_dicom
 from camlime.scan.geometry import affine_from_itk
 from camlime.scan.pixels import Pixels
 from camlime.scan.quiet import quiet
