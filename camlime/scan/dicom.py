@@ -130,7 +130,7 @@ def _media_class(file: Path) -> str:
 
 def _header(file: Path) -> Slice:
     if file.stat().st_size == 0:
-        raise ScanError(f"{file} is an empty file of zero bytes", hint="copy the series again")
+        raise ScanError(f"{file} is an empty file of zero bytes", hint="copy it again, or remove it from the folder")
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_IO)
     reader.SetFileName(str(file))
@@ -143,7 +143,9 @@ def _header(file: Path) -> Slice:
                 f"{file} is DICOM, but its image cannot be read: it is truncated, damaged or of a kind without pixels",
                 hint="copy the series again, or remove this file from its folder",
             ) from error
-        raise ScanError(f"{file} is not a DICOM file", hint="remove it from the folder or name another one") from error
+        raise ScanError(
+            f"{file} is damaged, or is not a DICOM file", hint="remove it from the folder or copy it again"
+        ) from error
 
     def text(tag: str) -> str:
         value = reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else ""

@@ -1,12 +1,22 @@
-"""Which files of a folder are to be read as DICOM slices."""
+"""Which files of a folder are to be read as DICOM slices, so that none is left out without a word."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections import defaultdict
 from pathlib import Path
 from typing import NoReturn
 
 from camlime.errors import ScanError
+
+# Files without an extension that people and programs put beside slices; hidden ones too, such as .DS_Store or the
+# ._IM0001 that macOS leaves on memory sticks.
+_COMPANION = re.compile(
+    r"\.|(dicomdir|readme|licen[cs]e|copying|notice|authors|version|changelog|changes|index|manifest|makefile"
+    r"|(md5|sha\d+|check)sums?)\b",
+    re.IGNORECASE,
+)
 
 
 def is_dicom(path: Path) -> bool:
@@ -40,14 +50,30 @@ def files_of(folder: Path, *, deep: bool) -> list[Path]:
 
 
 def slice_files(files: list[Path]) -> list[Path]:
-    """Return the files that are DICOM, or are named ``.dcm`` and so may be slices that got damaged.
+    """Return the files that are DICOM, or are named as if they were and so may be slices that got damaged.
+
+    Named so is whatever ends in ``.dcm``, and whatever lies in one folder with DICOM files and has the extension of one
+    of them, or none as they, companions such as a README left out.
 
     Raises:
         ScanError: if a file may not be read.
     """
+    headed = [file for file in files if file.name.upper() != "DICOMDIR" and is_dicom(file)]
+    endings: dict[Path, set[str]] = defaultdict(lambda: {".dcm"})
+    for file in headed:
+        endings[file.parent].add(_ending(file))
+    known = set(headed)
     return [
-        file for file in files if file.name.upper() != "DICOMDIR" and (is_dicom(file) or file.suffix.lower() == ".dcm")
+        file
+        for file in files
+        if file in known or (_ending(file) in endings[file.parent] and not _COMPANION.match(file.name))
     ]
+
+
+def _ending(file: Path) -> str:
+    """Return the extension; a number is none, as in ``IM.0001`` or a UID."""
+    suffix = file.suffix.lower()
+    return "" if suffix[1:].isdecimal() else suffix
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -87,3 +87,51 @@ def test_permissions_of_the_system(kind, series):
         fails(folder, named, FORBIDDEN)
     finally:
         locked.chmod(0o700)
+
+
+# ---- what is broken
+
+
+@pytest.mark.parametrize(
+    ("size", "match"), [(0, "zero bytes"), (100, "not a DICOM file"), (131, "not a DICOM file"), (400, "truncated")]
+)
+@pytest.mark.parametrize("name", ["IM0", "IM6", "1.2.840.17", "IM.0006", "a.dcm"])
+def test_a_broken_slice_is_named(size, match, name, series):
+    broken = series[6].rename(series[6].with_name(name))
+    broken.write_bytes(broken.read_bytes()[:size])
+    if name == "IM0":
+        series[0] = broken
+    fails(broken.parent, broken, match)
+    fails(series[1], broken, match)
+
+
+def test_a_slice_whose_start_is_overwritten(series):
+    series[6].write_bytes(b"\0" * 300 + series[6].read_bytes()[300:])
+    fails(series[0].parent, series[6], "damaged, or is not a DICOM file")
+
+
+def test_a_slice_without_the_preamble_is_read(series, ramp):
+    series[6].write_bytes(series[6].read_bytes()[132:])
+    np.testing.assert_array_equal(Scan.read(series[0].parent).image[0], ramp)
+
+
+def test_an_extension_of_their_own(series):
+    files = [file.rename(file.with_suffix(".IMA")) for file in series]
+    files[6].write_bytes(b"lost")
+    fails(files[0].parent, files[6], "damaged")
+    (files[0].parent / "NOTES").write_text("slices have an extension, so this is none")
+    files[6].unlink()
+    assert Scan.read(files[0].parent).shape == (9, 8, 6)
+
+
+def test_companions_are_passed_over(series):
+    folder = series[0].parent
+    names = "DICOMDIR README LICENSE LICENCE.txt MD5SUMS sha256sums VERSION .DS_Store ._IM3 ._a.dcm README.txt a.json"
+    for name in (*names.split(), "a.xml", "p.png", "p.jpg", "Thumbs.db", "autorun.inf", "report.pdf", "index.html"):
+        (folder / name).write_bytes(b"not DICOM " * 40)
+    (folder / "empty.txt").touch()
+    (folder / "dangling").symlink_to(folder / "nowhere")
+    (folder.parent / "checklist").write_text("no slices lie beside this")
+    assert Scan.read(folder).shape == (9, 8, 7)
+    assert Scan.read(folder.parent).shape == (9, 8, 7)
+    assert Scan.read(series[2]).shape == (9, 8, 7)

@@ -158,7 +158,7 @@ def test_folders_without_dicom(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     fails(tmp_path, "no DICOM")
     (tmp_path / "fake.dcm").write_text("hello" * 100)
-    fails(tmp_path, "not a DICOM file")
+    fails(tmp_path, "is not a DICOM file")
 
 
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.99])
