@@ -28,6 +28,9 @@ from camlime.scan.quiet import quiet
 VECTOR_INTENT = 1007
 """NIfTI's intent code for a vector at each voxel, stored along the fifth axis."""
 
+_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
+"""Millimetres of NIfTI's codes for metres and micrometres; whatever else a header says is taken for millimetres."""
+
 _COPY = "copy or export the file again"
 
 
@@ -97,6 +100,7 @@ def _read_nifti(path: Path) -> Pixels:
             if not isinstance(image, nib.Nifti1Image):
                 raise ScanError(f"{path} is not a NIfTI file", hint="NIfTI files start with a header of 348 bytes")
             affine = np.array(image.affine, dtype=np.float64)
+            affine[:3] *= _NIFTI_UNITS.get(int(image.header["xyzt_units"]) & 7, 1.0)  # above are the bits of time
             shape = tuple(int(n) for n in image.shape)
             _check_nifti_shape(path, shape, int(image.header["intent_code"]))
             proxy: Any = image.dataobj

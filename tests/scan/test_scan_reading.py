@@ -138,6 +138,26 @@ def test_nifti_slope_trailing_axis_and_sform(tmp_path, ramp):
     np.testing.assert_allclose(scan.affine, AFFINE)
 
 
+@pytest.mark.parametrize("form", ["sform", "qform", "none"])
+def test_nifti_units_are_turned_into_millimetres(form, tmp_path, ramp):
+    import SimpleITK as sitk
+
+    for unit, factor in (("unknown", 1), ("mm", 1), ("micron", 0.001), ("meter", 1000)):
+        stored = np.diag([1 / factor, 1 / factor, 1 / factor, 1]) @ AFFINE
+        image = nib.Nifti1Image(ramp, stored)
+        image.set_sform(stored, code=int(form == "sform"))
+        image.set_qform(stored, code=int(form == "qform"))
+        image.header.set_xyzt_units(unit, "sec")
+        nib.save(image, tmp_path / "v.nii")
+        scan = Scan.read(tmp_path / "v.nii")
+        assert scan.spacing == pytest.approx((1, 2, 3))
+        if form != "none":
+            np.testing.assert_allclose(scan.affine, AFFINE, atol=1e-5)
+            itk = sitk.ReadImage(str(tmp_path / "v.nii"))
+            assert itk.GetSpacing() == pytest.approx(scan.spacing)
+            assert itk.GetOrigin() == pytest.approx(scan.affine[:3, 3] * (-1, -1, 1))
+
+
 def test_a_sheared_sform_is_kept(tmp_path, ramp):
     sheared = AFFINE.copy()
     sheared[1, 2] = 0.8
