@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from camlime.errors import ScanError
 from camlime.scan.dicom_files import files_of, is_dicom, slice_files
-from camlime.scan.geometry import LPS_RAS
+from camlime.scan.geometry import LPS_RAS, check_numbers
 from camlime.scan.pixels import Pixels
 from camlime.scan.quiet import quiet
 
@@ -58,7 +58,7 @@ class Slice:
     time: str
     size: tuple[int, ...]
     components: int
-    spacing: tuple[float, float]
+    spacing: tuple[float, float] | None
     thickness: float
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
@@ -166,8 +166,9 @@ def _header(file: Path) -> Slice:
         )
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()):
         raise ScanError(f"{file} holds complex numbers", hint="export the magnitude images")
-    rows_columns = numbers("0028|0030", 2) or numbers("0018|1164", 2)  # PixelSpacing, ImagerPixelSpacing: y first
-    across = reader.GetSpacing()
+    # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing: y first
+    rows_columns = numbers("0028|0030", 2) or numbers("0018|1164", 2) or numbers("0018|2010", 2)
+    across = reader.GetSpacing()[:2]  # GDCM knows more places; where it finds none, it says 1
     return Slice(
         file=file,
         series_uid=text("0020|000e"),
@@ -177,7 +178,7 @@ def _header(file: Path) -> Slice:
         time=text("0020|0100") or text("0018|1060") or text("0008|0032"),
         size=size[:2],
         components=reader.GetNumberOfComponents(),
-        spacing=(rows_columns[1], rows_columns[0]) if rows_columns else (across[0], across[1]),
+        spacing=(rows_columns[1], rows_columns[0]) if rows_columns else None if across == (1.0, 1.0) else across,
         thickness=(numbers("0018|0050", 1) or (0.0,))[0],
         position=numbers("0020|0032", 3),
         orientation=numbers("0020|0037", 6),
@@ -203,7 +204,7 @@ def _choose(path: Path, slices: list[Slice], series: str | None) -> list[Slice]:
 
 
 def _check_alike(path: Path, slices: list[Slice]) -> None:
-    """All slices must have one size, pixel spacing and direction."""
+    """All slices must have one size, pixel spacing and direction, and say so."""
     for one in slices:
         if one.position is None or one.orientation is None:
             raise ScanError(
@@ -211,6 +212,13 @@ def _check_alike(path: Path, slices: list[Slice]) -> None:
                 f"so {len(slices)} slices cannot be stacked",
                 hint="name a single file's own folder, or convert the series to NIfTI",
             )
+        if one.spacing is None:
+            raise ScanError(
+                f"{one.file} does not say how large its pixels are (PixelSpacing), so {len(slices)} slices make no "
+                "volume of a known size",
+                hint="export the series again with its PixelSpacing, or convert it to NIfTI with the right spacing",
+            )
+        check_numbers(one.spacing, one.position, str(one.file))
     sizes = Counter((one.size, one.components) for one in slices)
     if len(sizes) > 1:
         kinds = ", ".join(f"{n} of {'x'.join(map(str, size))} with {c} channel(s)" for (size, c), n in sizes.items())
@@ -220,7 +228,7 @@ def _check_alike(path: Path, slices: list[Slice]) -> None:
         )
     for what, key, tolerance in (
         ("orientations", "orientation", ORIENTATION_TOLERANCE),
-        ("pixel spacings", "spacing", 1e-3 * max(slices[0].spacing)),
+        ("pixel spacings", "spacing", 1e-3 * max(slices[0].spacing or (0,))),
     ):
         groups: list[tuple[np.ndarray, int]] = []
         for one in slices:
@@ -243,21 +251,22 @@ def _stack(path: Path, slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
     """Sort the slices along their normal and measure the LPS affine from their positions."""
     first = slices[0]
     axes = np.array(first.orientation or (1, 0, 0, 0, 1, 0)).reshape(2, 3)
-    if not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
+    if np.abs(axes).max() > 2 or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
         raise ScanError(
             f"{first.file}: ImageOrientationPatient {axes.ravel().tolist()} is not two directions at right angles, "
             "so the affine is singular or sheared",
             hint="repair the header",
         )
-    if min(first.spacing) <= 0:
+    spacing = first.spacing or (1.0, 1.0)  # of a single image, as of a picture
+    if min(spacing) <= 0:
         raise ScanError(
-            f"{first.file}: the pixel spacing {first.spacing} is zero or negative, so the affine is singular",
+            f"{first.file}: the pixel spacing {spacing} is zero or negative, so the affine is singular",
             hint="repair the header",
         )
     normal = np.cross(axes[0], axes[1])
     affine = np.eye(4)
-    affine[:3, 0] = axes[0] * first.spacing[0]
-    affine[:3, 1] = axes[1] * first.spacing[1]
+    affine[:3, 0] = axes[0] * spacing[0]
+    affine[:3, 1] = axes[1] * spacing[1]
     if len(slices) == 1:
         affine[:3, 2] = normal * (first.thickness if first.thickness > 0 else 1.0)
         affine[:3, 3] = first.position or (0, 0, 0)

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 from PIL import Image, UnidentifiedImageError
 
@@ -103,6 +104,7 @@ def _read_nifti(path: Path) -> Pixels:
             affine[:3] *= _NIFTI_UNITS.get(int(image.header["xyzt_units"]) & 7, 1.0)  # above are the bits of time
             shape = tuple(int(n) for n in image.shape)
             _check_nifti_shape(path, shape, int(image.header["intent_code"]))
+            _check_nifti_spacing(path, image.header)
             proxy: Any = image.dataobj
             scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
             array = (
@@ -136,6 +138,21 @@ def _check_nifti_shape(path: Path, shape: tuple[int, ...], intent: int) -> None:
             hint="extract one volume, for instance the first with nibabel: "
             f"nibabel.save(nibabel.load({name!r}).slicer[..., 0], 'first.nii.gz')",
         )
+
+
+def _check_nifti_spacing(path: Path, read: nib.Nifti1Header) -> None:
+    """Refuse zero spacing; nibabel makes it 1 mm as it reads, so the header is read again as it is."""
+    if int(read["sform_code"]) > 0:  # which says itself how large voxels are
+        return
+    with Opener(path) as file:
+        header = type(read).from_fileobj(file, check=False)
+    lengths = header["dim"][1 : 1 + min(3, int(header["dim"][0]))]
+    for axis, (length, step) in enumerate(zip(lengths, header["pixdim"][1:], strict=False)):
+        if length > 1 and step == 0:
+            raise ScanError(
+                f"{path}: the voxel spacing along axis {axis} is zero, so the affine is singular",
+                hint="repair the spacing in the header (pixdim)",
+            )
 
 
 def _read_nrrd(path: Path) -> Pixels:

@@ -53,10 +53,10 @@ class Scan:
     def read(cls, path: str | Path, *, series: str | None = None) -> Scan:
         """Read NIfTI, NRRD, MetaImage, a DICOM series, or a PNG, JPEG, TIFF or BMP picture.
 
-        NIfTI goes through nibabel (the sform wins over the qform), NRRD, MetaImage and DICOM through SimpleITK, and
-        pictures through Pillow. All agree on voxel order: the same volume saved in any format has the same RAS point
-        for the same value, and the same array unless the format stores it another way round. Rescale slope and
-        intercept are applied.
+        NIfTI goes through nibabel (the sform wins over the qform; metres and micrometres become mm), NRRD, MetaImage
+        and DICOM through SimpleITK, and pictures through Pillow. All agree on voxel order: the same volume saved in any
+        format has the same RAS point for the same value, and the same array unless the format stores it another way
+        round. Rescale slope and intercept are applied.
 
         DICOM slices are stacked along their normal, by ImagePositionPatient and not by file name. The affine is
         measured from the positions, so a tilted gantry gives a sheared one. The gaps between slices have to agree
@@ -109,8 +109,9 @@ class Scan:
             torch.Size([1, 4, 4])
         """
         what = str(source)
-        matrix = geometry.checked_affine(affine, what)
-        values = _checked_values(_as_numpy(array), what)
+        values = _as_numpy(array)
+        matrix = geometry.checked_affine(affine, what, shape=values.shape[1:])
+        values = _checked_values(values, what)
         meta = {
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.ORIGINAL_AFFINE: matrix.copy(),

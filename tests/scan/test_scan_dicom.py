@@ -153,6 +153,37 @@ def test_zero_pixel_spacing_and_broken_orientation(tmp_path, ramp, write_dicom):
     fails(tmp_path / "b", "singular")
 
 
+def test_slices_without_a_pixel_spacing(tmp_path, ramp, write_dicom):
+    files = write_dicom(tmp_path / "a", ramp, AFFINE, change=lambda k, ds: delattr(ds, "PixelSpacing"))
+    fails(tmp_path / "a", r"does not say how large its pixels are \(PixelSpacing\), so 7 slices")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert Scan.read(files[0].rename(alone / "a.dcm")).spacing == (1, 1, 1)
+
+    def scanned_film(k, ds):
+        ds.NominalScannedPixelSpacing = ds.PixelSpacing
+        del ds.PixelSpacing
+
+    write_dicom(tmp_path / "b", ramp, AFFINE, change=scanned_film)
+    assert Scan.read(tmp_path / "b").spacing == pytest.approx((1.5, 1.5, 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_absurd_numbers(tmp_path, ramp, write_dicom, capfd):
+    for name, key, match, value in (
+        ("gap", "ImagePositionPatient", r"lies 1e\+09 mm", lambda k: [0, 0, 1e9 * k]),
+        ("far", "ImagePositionPatient", r"lies 1e\+300 mm", lambda k: [0, 1e300, k]),
+        ("long", "ImagePositionPatient", r"7 voxels of 5e\+03 mm along axis 2 make 35 m", lambda k: [0, 0, 5000 * k]),
+        ("wide", "PixelSpacing", r"spacing is 1e\+30 mm", lambda k: [1e30, 1e30]),
+        ("fine", "PixelSpacing", "spacing along axis 0 is 8e-07 mm", lambda k: [8e-7, 8e-7]),
+        ("turned", "ImageOrientationPatient", "right angles", lambda k: [1e200, 0, 0, 0, 1e200, 0]),
+    ):
+        write_dicom(tmp_path / name, ramp, AFFINE, change=lambda k, ds, key=key, of=value: setattr(ds, key, of(k)))
+        capfd.readouterr()
+        fails(tmp_path / name, match)
+        assert capfd.readouterr() == ("", "")
+
+
 def test_folders_without_dicom(tmp_path):
     fails(tmp_path, "no DICOM")
     (tmp_path / "notes.txt").write_text("hello")

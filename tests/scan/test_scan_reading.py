@@ -362,6 +362,16 @@ def test_constant_complex_and_huge_values(tmp_path):
 
 def test_singular_affines(tmp_path):
     fails(nifti_with(tmp_path / "s.nii", 280, struct.pack("<4f", 0, 0, 0, 0)), "singular")  # srow_x
+    no_form, zero = struct.pack("<2h", 0, 0), struct.pack("<f", 0)  # at 252: qform_code, sform_code; at 88: pixdim[3]
+    for name in ("p.nii", "p.nii.gz"):
+        image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None)
+        image.header.set_zooms((1, 1, 2))
+        nib.save(image, tmp_path / "p.nii")
+        data = bytearray((tmp_path / "p.nii").read_bytes())
+        data[252:256], data[88:92] = no_form, zero
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        fails(tmp_path / name, "spacing along axis 2 is zero, so the affine is singular")
+    assert Scan.read(nifti_with(tmp_path / "q.nii", 88, zero)).spacing == (1, 2, 3)  # the sform says it
     fails(nifti_with(tmp_path / "n.nii", 280, struct.pack("<4f", np.nan, 0, 0, 0)), "NaN or Inf")
     for name, head in {
         "z.mha": "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = 1 0 1\n"
