@@ -52,6 +52,7 @@ class Slice:
 
     file: Path
     series_uid: str
+    instance_uid: str
     modality: str
     description: str
     acquisition: str
@@ -172,6 +173,7 @@ def _header(file: Path) -> Slice:
     return Slice(
         file=file,
         series_uid=text("0020|000e"),
+        instance_uid=text("0008|0018"),
         modality=text("0008|0060"),
         description=text("0008|103e"),
         acquisition=text("0020|0012"),
@@ -280,17 +282,32 @@ def _stack(path: Path, slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
     return slices, affine
 
 
+def _check_copies(path: Path, slices: list[Slice]) -> None:
+    """No image may be there twice; the copy has the position of the first as well, if UIDs are worth anything."""
+    known: dict[tuple[str, tuple[float, ...] | None], Slice] = {}
+    for one in sorted(slices, key=lambda one: one.file):
+        first = known.setdefault((one.instance_uid, one.position), one)
+        if one.instance_uid and first is not one:
+            raise ScanError(
+                f"{path} holds the same image twice, {first.file} and {one.file} (SOPInstanceUID {one.instance_uid})",
+                hint="remove one of the two, and other copies likewise",
+            )
+
+
 def _check_positions(path: Path, slices: list[Slice], positions: np.ndarray, along: np.ndarray) -> None:
     """Slices must follow each other evenly, on a straight line."""
     gaps = np.diff(along)
     same = np.flatnonzero(gaps < SAME_POSITION)
     if len(same):
+        _check_copies(path, slices)
         n = int(same[0])
         acquisitions = {one.acquisition for one in slices}
-        times = {one.time for one in slices}
-        reason = "the series seems to hold several acquisitions or time points, or files twice"
-        if max(len(acquisitions), len(times)) > 1:
-            reason = f"the series holds {len(acquisitions)} acquisition number(s) and {len(times)} time point(s)"
+        times = {slices[m + 1].time for m in same} - {slices[m].time for m in same}  # slices differ in time anyway
+        reason = "the series seems to hold several acquisitions or time points"
+        if len(acquisitions) > 1:
+            reason = f"the series holds {len(acquisitions)} acquisition number(s)"
+        elif times:
+            reason = "they were taken at different times"
         raise ScanError(
             f"{path}: {len(same)} of {len(slices)} slices lie where another one lies, "
             f"first {slices[n].file.name} and {slices[n + 1].file.name} at {along[n]:.2f} mm: {reason}",

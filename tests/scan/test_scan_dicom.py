@@ -137,6 +137,23 @@ def test_positions_that_occur_twice(tmp_path, ramp, write_dicom):
     fails(tmp_path, r"7 of 14 slices lie where another one lies, .* 2 acquisition number\(s\)")
 
 
+def test_a_file_that_is_there_twice(tmp_path, ramp, write_dicom):
+    files = write_dicom(tmp_path, ramp, AFFINE, change=lambda k, ds: setattr(ds, "AcquisitionTime", f"10100{k}"))
+    (tmp_path / "copies").mkdir()
+    copy = tmp_path / "copies" / files[3].name
+    copy.write_bytes(files[3].read_bytes())
+    error = fails(tmp_path, "the same image twice")
+    assert f"{files[3]} and {copy}" in error.message
+    assert "acquisition" not in error.message
+
+
+def test_positions_at_two_times(tmp_path, ramp, write_dicom):
+    uid = generate_uid()
+    write_dicom(tmp_path / "a", ramp, AFFINE, uid=uid, change=lambda k, ds: setattr(ds, "AcquisitionTime", "101000"))
+    write_dicom(tmp_path / "b", ramp, AFFINE, uid=uid, change=lambda k, ds: setattr(ds, "AcquisitionTime", "111000"))
+    fails(tmp_path, "7 of 14 slices lie where another one lies, .* taken at different times")
+
+
 def test_slices_without_a_position(tmp_path, ramp, write_dicom):
     def drop(k, ds):
         del ds.ImagePositionPatient
