@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import warnings
 import zlib
 from collections.abc import Callable
@@ -94,6 +95,7 @@ def _read_nifti(path: Path) -> Pixels:
             raise ScanError(
                 f"{path} is named .gz but is not gzip-compressed", hint="is it a NIfTI file? if so, rename it to .nii"
             )
+    shape: tuple[int, ...] = ()
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -110,6 +112,12 @@ def _read_nifti(path: Path) -> Pixels:
             array = (
                 image.get_fdata(dtype=np.float32, caching="unchanged") if scaled else np.asarray(proxy.get_unscaled())
             )
+    except MemoryError as error:
+        raise ScanError(
+            f"{path} says in its header that its shape is {shape}, which does not fit into memory: the header is "
+            "damaged or the volume too large",
+            hint=_COPY + ", or cut the volume down",
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ScanError(f"{path} is truncated or damaged: {error}", hint=_COPY) from error
     except (ImageFileError, HeaderDataError) as error:
@@ -213,8 +221,9 @@ def _check_itk_header(path: Path, reader: sitk.ImageFileReader, header: dict[str
 
 
 def _itk_error(path: Path, text: str) -> ScanError:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reason = lines[-1] if lines else text
+    # MetaIO's last line is whatever the system said last, "Success" for a file that is too short.
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Reason:")]
+    reason = re.sub(r"^ITK ERROR: \w+\(\w+\): ", "", lines[-1]) if lines else text
     if "size is zero" in text:
         return ScanError(f"{path} is empty: an axis has no voxels", hint=_COPY)
     if "spacing is not supported" in text:

@@ -252,7 +252,7 @@ def test_truncated_volumes(kind, part, tmp_path, write_itk, capfd):
     path = write(kind, tmp_path, noise, AFFINE, write_itk, None)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
-    fails(path, "truncated|damaged|not a NIfTI")
+    assert "Success" not in fails(path, "truncated|damaged|not a NIfTI").message
     assert capfd.readouterr() == ("", "")  # the libraries' own complaints stay off the console
 
 
@@ -339,6 +339,14 @@ def test_empty_volumes(tmp_path):
     nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 0\nencoding: raw\nendian: little\n\n"
     (tmp_path / "e.nrrd").write_text(nrrd)
     fails(tmp_path / "e.nrrd", "is empty")
+
+
+def test_more_voxels_than_memory(tmp_path):
+    most = struct.pack("<3h", 32767, 32767, 32767)
+    fails(nifti_with(tmp_path / "m.nii", 42, most), r"\(32767, 32767, 32767\), which does not fit into memory")
+    data = (tmp_path / "m.nii").read_bytes()
+    (tmp_path / "m.nii.gz").write_bytes(gzip.compress(data))
+    fails(tmp_path / "m.nii.gz", "does not fit into memory|truncated")
 
 
 def test_not_finite_values_are_counted_and_placed(tmp_path):
