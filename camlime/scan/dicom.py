@@ -72,7 +72,14 @@ def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
         ScanError: as :func:`stacked_slices`, or pixels that cannot be read.
     """
     chosen, affine = stacked_slices(path, series=series)
-    return Pixels(_values(path, chosen), LPS_RAS @ affine, series_uid=chosen[0].series_uid)
+    first = chosen[0]
+    unsized = f"{first.file.name} does not say how large its pixels are (PixelSpacing): they are taken for 1 mm"
+    return Pixels(
+        _values(path, chosen),
+        LPS_RAS @ affine,
+        series_uid=first.series_uid,
+        notes=() if first.spacing else (unsized,),
+    )
 
 
 def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice], np.ndarray]:

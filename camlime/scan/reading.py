@@ -8,6 +8,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,13 +125,23 @@ def _read_nifti(path: Path) -> Pixels:
         raise ScanError(f"{path} is not a NIfTI file, or its header is damaged: {error}", hint=_COPY) from error
     except (OSError, ValueError, TypeError, OverflowError, KeyError) as error:
         raise ScanError(f"{path} is truncated or damaged: {error}", hint=_COPY) from error
+    notes = _nifti_notes(path, image.header)
     if array.dtype.names:  # RGB and RGBA are stored as records
         if not set("RGB") <= set(array.dtype.names):
             raise ScanError(f"{path} holds values of type {array.dtype}", hint="save real numbers, such as float32")
-        return Pixels(np.stack([array[name] for name in "RGB"]), affine)
+        return Pixels(np.stack([array[name] for name in "RGB"]), affine, notes=notes)
     if array.ndim == 5:
-        return Pixels(np.moveaxis(array[:, :, :, 0], -1, 0), affine)
-    return Pixels(array.reshape(shape[:3])[None], affine)
+        return Pixels(np.moveaxis(array[:, :, :, 0], -1, 0), affine, notes=notes)
+    return Pixels(array.reshape(shape[:3])[None], affine, notes=notes)
+
+
+def _nifti_notes(path: Path, header: nib.Nifti1Header) -> tuple[str, ...]:
+    if int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0:
+        return ()
+    return (
+        f"{path.name} does not say where it lies in the patient (neither sform nor qform): left and right, and all "
+        "positions in mm, are a guess",
+    )
 
 
 def _check_nifti_shape(path: Path, shape: tuple[int, ...], intent: int) -> None:
@@ -164,7 +175,20 @@ def _check_nifti_spacing(path: Path, read: nib.Nifti1Header) -> None:
 
 
 def _read_nrrd(path: Path) -> Pixels:
-    return _read_itk(path, "NrrdImageIO")
+    pixels = _read_itk(path, "NrrdImageIO")
+    with path.open("rb") as file:
+        head = file.read(2**16).replace(b"\r", b"").split(b"\n\n")[0].lower()
+    fields = {line.split(b":")[0].strip() for line in head.split(b"\n")}
+    if pixels.array.ndim < 4 or b"space directions" in fields:  # a picture lies nowhere anyway
+        return pixels
+    sized = "" if b"spacings" in fields else " and how large its voxels are, taken for 1 mm"
+    return replace(
+        pixels,
+        notes=(
+            f"{path.name} does not say where it lies in the patient (no space directions){sized}: left and right, and "
+            "all positions in mm, are a guess",
+        ),
+    )
 
 
 def _read_meta_image(path: Path) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Scan:
             were. Only a crop that reaches beyond its scan has voxels (edge padding) outside this box.
         header: what the DICOM header says of the sequence, from whoever gave an array without its file (names as in
             :mod:`camlime.sequence`); None where nobody said.
+        notes: what the file does not say of where the image lies and had to be made up, in sentences.
 
     Example:
         >>> scan = Scan.from_array(np.arange(60.0).reshape(1, 3, 4, 5), np.diag([2.0, 2.0, 3.0, 1.0]))
@@ -48,6 +49,7 @@ class Scan:
     series_uid: str | None = None
     inside: tuple[tuple[int, int], ...] | None = None
     header: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: str | Path, *, series: str | None = None) -> Scan:
@@ -79,7 +81,8 @@ class Scan:
             ScanError: whatever is wrong with the file, its header or its values.
         """
         pixels = read_pixels(Path(path), series=series)
-        return cls.from_array(pixels.array, pixels.affine, source=path, series_uid=pixels.series_uid)
+        read = cls.from_array(pixels.array, pixels.affine, source=path, series_uid=pixels.series_uid)
+        return replace(read, notes=pixels.notes)
 
     @classmethod
     def from_array(
@@ -185,8 +188,8 @@ class Scan:
             size_mm: the field of view in mm: one number, or one for each of R, A, S.
 
         Returns:
-            A scan with an image of its own; ``source``, ``series_uid`` and ``header`` are kept, the affine is moved
-            along.
+            A scan with an image of its own; ``source``, ``series_uid``, ``header`` and ``notes`` are kept, the affine
+            is moved along.
 
         Raises:
             RequestError: if the point lies outside the scan or the size is no size.
@@ -225,7 +228,7 @@ class Scan:
         meta[MetaKeys.SPATIAL_SHAPE] = np.array(values.shape[1:])
         image = MetaTensor(values, affine=torch.from_numpy(affine), meta=meta)
         padded = any(part != (0, 2 * r + 1) for part, r in zip(inside, radius, strict=True))
-        return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header)
+        return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header, self.notes)
 
     @property
     def _inside(self) -> tuple[tuple[int, int], ...]:

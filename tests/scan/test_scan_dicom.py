@@ -175,7 +175,9 @@ def test_slices_without_a_pixel_spacing(tmp_path, ramp, write_dicom):
     fails(tmp_path / "a", r"does not say how large its pixels are \(PixelSpacing\), so 7 slices")
     alone = tmp_path / "alone"
     alone.mkdir()
-    assert Scan.read(files[0].rename(alone / "a.dcm")).spacing == (1, 1, 1)
+    scan = Scan.read(files[0].rename(alone / "a.dcm"))
+    assert scan.spacing == (1, 1, 1)
+    assert scan.notes == ("a.dcm does not say how large its pixels are (PixelSpacing): they are taken for 1 mm",)
 
     def scanned_film(k, ds):
         ds.NominalScannedPixelSpacing = ds.PixelSpacing

@@ -158,6 +158,23 @@ def test_nifti_units_are_turned_into_millimetres(form, tmp_path, ramp):
             assert itk.GetOrigin() == pytest.approx(scan.affine[:3, 3] * (-1, -1, 1))
 
 
+def test_a_place_that_is_made_up_is_told(tmp_path, ramp, write_itk):
+    nib.save(nib.Nifti1Image(ramp, AFFINE), tmp_path / "v.nii")
+    assert Scan.read(tmp_path / "v.nii").notes == ()
+    data = bytearray((tmp_path / "v.nii").read_bytes())
+    data[252:256] = bytes(4)  # qform_code, sform_code
+    (tmp_path / "v.nii").write_bytes(data)
+    scan = Scan.read(tmp_path / "v.nii")
+    assert scan.crop(scan.affine[:3, 3], 3).notes == scan.notes
+    assert "v.nii does not say where it lies" in scan.notes[0]
+
+    assert Scan.read(write_itk(tmp_path / "v.nrrd", ramp, AFFINE)).notes == ()
+    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 9 8 7\nencoding: raw\nendian: little\n"
+    for more, told in (("", "taken for 1 mm"), ("spacings: 1 2 3\n", "(no space directions):")):
+        (tmp_path / "w.nrrd").write_bytes(f"{head}{more}\n".encode() + ramp.tobytes(order="F"))
+        assert told in Scan.read(tmp_path / "w.nrrd").notes[0]
+
+
 def test_a_sheared_sform_is_kept(tmp_path, ramp):
     sheared = AFFINE.copy()
     sheared[1, 2] = 0.8
