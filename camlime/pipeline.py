@@ -325,12 +325,14 @@ class Answered:
         likeness: how unlike the training data the image is; ``None`` where the bundle cannot tell.
         doubts: of the series that it is from.
         device_note: why a GPU that is there was not used.
+        scan_notes: what had to be made up of where the scan lies.
     """
 
     prediction: Prediction
     likeness: Likeness | None = None
     doubts: SequenceDoubts = field(default_factory=SequenceDoubts)
     device_note: str = ""
+    scan_notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -338,6 +340,7 @@ class Answered:
         unlike = self.likeness is not None and self.likeness.unlike
         return (
             *([self.likeness.words] if self.likeness is not None and unlike else []),
+            *self.scan_notes,
             *self.doubts.warnings,
             *([self.device_note] if self.device_note else []),
         )
@@ -359,7 +362,7 @@ def ask(scan: Scan, bundle: Bundle, classifier: Classifier, model_input: ModelIn
     if reason is None and likeness is not None and likeness.unlike:
         reason = UNLIKE
     prediction = replace(predict(classifier, model_input), presumes=settings.presumes, outside_because=reason)
-    return Answered(prediction, likeness, doubts, classifier.device_note)
+    return Answered(prediction, likeness, doubts, classifier.device_note, scan.notes)
 
 
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:

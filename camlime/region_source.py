@@ -122,6 +122,12 @@ def _lies_nowhere(path: str | Path) -> bool:
 
 
 def _other_size(path: str | Path, labels: NDArray[np.int32], scan: Scan) -> RegionsError:
+    depth = _three(tuple(scan.shape))[2]
+    if depth > 1:
+        return RegionsError(
+            f"{path} is a picture, which has no labels for the {depth} slices of a volume",
+            hint="save the label map of the volume as NIfTI, NRRD or MetaImage",
+        )
     here, there = (" x ".join(map(str, shape[:2])) for shape in (labels.shape, scan.shape))
     return RegionsError(
         f"{path} has {here} pixels, the scan {there}", hint="save the label picture with as many pixels as the scan"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from support.blob_bundle import write_blob_bundle
 
 import camlime
+from camlime import pipeline
 from camlime.errors import DeviceError, RegionsError, RequestError
 from camlime.phantom import blob
 from camlime.pipeline import METHODS
@@ -160,3 +162,9 @@ def test_a_view_of_nothing_is_said_to_be_nothing(bundle: camlime.Bundle) -> None
     flat = Scan(whole.image[:, : SHAPE[0]], whole.source)
     said = " ".join(explain(flat, bundle, methods=["lime"], regions=None, n_regions=8).warnings)
     assert "the same everywhere" in said
+
+
+def test_what_was_made_up_of_the_scans_place_is_a_warning(scan: Scan, bundle: camlime.Bundle) -> None:
+    noted = replace(scan, notes=("it does not say where it lies",))
+    assert noted.notes[0] in pipeline.answer(noted, bundle, device="cpu").warnings
+    assert noted.notes[0] in explain(noted, bundle, methods=["gradcam"]).warnings

@@ -94,6 +94,13 @@ def test_no_label_in_view_is_refused(tmp_path: Path, scan: Scan, seen: ModelInpu
         regions_from_file(path, scan, seen)
 
 
+def test_a_picture_has_no_labels_for_a_volume(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    Image.fromarray(np.ones(scan.shape[1::-1], np.uint8)).save(tmp_path / "labels.png")
+    for refused in (lambda path: labels_on_scan(path, scan), lambda path: regions_from_file(path, scan, seen)):
+        with pytest.raises(RegionsError, match="a picture, which has no labels for the 8 slices of a volume"):
+            refused(tmp_path / "labels.png")
+
+
 def test_a_picture_of_other_size_lies_nowhere(tmp_path: Path) -> None:
     """A NIfTI says which part of the scan it covers; of a smaller PNG nothing does."""
     scan = Scan.from_array(np.random.default_rng(0).random((3, 20, 16, 1)), np.eye(4))

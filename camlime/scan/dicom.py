@@ -15,7 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from camlime.errors import ScanError
-from camlime.scan.geometry import LPS_RAS
+from camlime.scan.dicom_files import files_of, is_dicom, slice_files
+from camlime.scan.geometry import LPS_RAS, check_numbers
 from camlime.scan.pixels import Pixels
 from camlime.scan.quiet import quiet
 
@@ -51,25 +52,17 @@ class Slice:
 
     file: Path
     series_uid: str
+    instance_uid: str
     modality: str
     description: str
     acquisition: str
     time: str
     size: tuple[int, ...]
     components: int
-    spacing: tuple[float, float]
+    spacing: tuple[float, float] | None
     thickness: float
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
-
-
-def is_dicom(path: Path) -> bool:
-    """Tell whether a file starts as DICOM files do: 128 bytes of anything, then ``DICM``."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
@@ -79,7 +72,14 @@ def read_dicom(path: Path, *, series: str | None = None) -> Pixels:
         ScanError: as :func:`stacked_slices`, or pixels that cannot be read.
     """
     chosen, affine = stacked_slices(path, series=series)
-    return Pixels(_values(path, chosen), LPS_RAS @ affine, series_uid=chosen[0].series_uid)
+    first = chosen[0]
+    unsized = f"{first.file.name} does not say how large its pixels are (PixelSpacing): they are taken for 1 mm"
+    return Pixels(
+        _values(path, chosen),
+        LPS_RAS @ affine,
+        series_uid=first.series_uid,
+        notes=() if first.spacing else (unsized,),
+    )
 
 
 def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice], np.ndarray]:
@@ -93,11 +93,11 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
         The slices, and the 4x4 affine, voxel index to **LPS** mm.
 
     Raises:
-        ScanError: if there is no DICOM, no such series or several to choose from, a file is truncated, or the slices
-            of the series do not make one evenly spaced volume.
+        ScanError: if there is no DICOM, no such series or several to choose from, a file is truncated or may not
+            be read, or the slices of the series do not make one evenly spaced volume.
     """
     if path.is_dir():
-        slices = _slices([file for file in path.rglob("*") if file.is_file()])
+        slices = _slices(files_of(path, deep=True))
         if not slices:
             raise ScanError(f"the folder {path} holds no DICOM images", hint="name the folder of the DICOM series")
     else:
@@ -108,7 +108,7 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
                 hint="leave the series out",
             )
         series = own.series_uid
-        slices = _slices([file for file in path.parent.iterdir() if file.is_file()])
+        slices = _slices(files_of(path.parent, deep=False))
     chosen = _choose(path, slices, series)
     if len(chosen) > 1:
         _check_alike(path, chosen)
@@ -118,9 +118,7 @@ def stacked_slices(path: Path, *, series: str | None = None) -> tuple[list[Slice
 def _slices(files: list[Path]) -> list[Slice]:
     """Read the headers of the DICOM images among the files; one that is broken is an error, it may be a slice."""
     found = []
-    for file in sorted(files):
-        if file.name.upper() == "DICOMDIR" or not (is_dicom(file) or file.suffix.lower() == ".dcm"):
-            continue
+    for file in slice_files(files):
         if _media_class(file).startswith(_NO_PICTURE):
             continue
         found.append(_header(file))
@@ -140,7 +138,7 @@ def _media_class(file: Path) -> str:
 
 def _header(file: Path) -> Slice:
     if file.stat().st_size == 0:
-        raise ScanError(f"{file} is an empty file of zero bytes", hint="copy the series again")
+        raise ScanError(f"{file} is an empty file of zero bytes", hint="copy it again, or remove it from the folder")
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_IO)
     reader.SetFileName(str(file))
@@ -153,7 +151,9 @@ def _header(file: Path) -> Slice:
                 f"{file} is DICOM, but its image cannot be read: it is truncated, damaged or of a kind without pixels",
                 hint="copy the series again, or remove this file from its folder",
             ) from error
-        raise ScanError(f"{file} is not a DICOM file", hint="remove it from the folder or name another one") from error
+        raise ScanError(
+            f"{file} is damaged, or is not a DICOM file", hint="remove it from the folder or copy it again"
+        ) from error
 
     def text(tag: str) -> str:
         value = reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else ""
@@ -174,18 +174,20 @@ def _header(file: Path) -> Slice:
         )
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()):
         raise ScanError(f"{file} holds complex numbers", hint="export the magnitude images")
-    rows_columns = numbers("0028|0030", 2) or numbers("0018|1164", 2)  # PixelSpacing, ImagerPixelSpacing: y first
-    across = reader.GetSpacing()
+    # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing: y first
+    rows_columns = numbers("0028|0030", 2) or numbers("0018|1164", 2) or numbers("0018|2010", 2)
+    across = reader.GetSpacing()[:2]  # GDCM knows more places; where it finds none, it says 1
     return Slice(
         file=file,
         series_uid=text("0020|000e"),
+        instance_uid=text("0008|0018"),
         modality=text("0008|0060"),
         description=text("0008|103e"),
         acquisition=text("0020|0012"),
         time=text("0020|0100") or text("0018|1060") or text("0008|0032"),
         size=size[:2],
         components=reader.GetNumberOfComponents(),
-        spacing=(rows_columns[1], rows_columns[0]) if rows_columns else (across[0], across[1]),
+        spacing=(rows_columns[1], rows_columns[0]) if rows_columns else None if across == (1.0, 1.0) else across,
         thickness=(numbers("0018|0050", 1) or (0.0,))[0],
         position=numbers("0020|0032", 3),
         orientation=numbers("0020|0037", 6),
@@ -211,7 +213,7 @@ def _choose(path: Path, slices: list[Slice], series: str | None) -> list[Slice]:
 
 
 def _check_alike(path: Path, slices: list[Slice]) -> None:
-    """All slices must have one size, pixel spacing and direction."""
+    """All slices must have one size, pixel spacing and direction, and say so."""
     for one in slices:
         if one.position is None or one.orientation is None:
             raise ScanError(
@@ -219,6 +221,13 @@ def _check_alike(path: Path, slices: list[Slice]) -> None:
                 f"so {len(slices)} slices cannot be stacked",
                 hint="name a single file's own folder, or convert the series to NIfTI",
             )
+        if one.spacing is None:
+            raise ScanError(
+                f"{one.file} does not say how large its pixels are (PixelSpacing), so {len(slices)} slices make no "
+                "volume of a known size",
+                hint="export the series again with its PixelSpacing, or convert it to NIfTI with the right spacing",
+            )
+        check_numbers(one.spacing, one.position, str(one.file))
     sizes = Counter((one.size, one.components) for one in slices)
     if len(sizes) > 1:
         kinds = ", ".join(f"{n} of {'x'.join(map(str, size))} with {c} channel(s)" for (size, c), n in sizes.items())
@@ -228,7 +237,7 @@ def _check_alike(path: Path, slices: list[Slice]) -> None:
         )
     for what, key, tolerance in (
         ("orientations", "orientation", ORIENTATION_TOLERANCE),
-        ("pixel spacings", "spacing", 1e-3 * max(slices[0].spacing)),
+        ("pixel spacings", "spacing", 1e-3 * max(slices[0].spacing or (0,))),
     ):
         groups: list[tuple[np.ndarray, int]] = []
         for one in slices:
@@ -251,21 +260,22 @@ def _stack(path: Path, slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
     """Sort the slices along their normal and measure the LPS affine from their positions."""
     first = slices[0]
     axes = np.array(first.orientation or (1, 0, 0, 0, 1, 0)).reshape(2, 3)
-    if not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
+    if np.abs(axes).max() > 2 or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
         raise ScanError(
             f"{first.file}: ImageOrientationPatient {axes.ravel().tolist()} is not two directions at right angles, "
             "so the affine is singular or sheared",
             hint="repair the header",
         )
-    if min(first.spacing) <= 0:
+    spacing = first.spacing or (1.0, 1.0)  # of a single image, as of a picture
+    if min(spacing) <= 0:
         raise ScanError(
-            f"{first.file}: the pixel spacing {first.spacing} is zero or negative, so the affine is singular",
+            f"{first.file}: the pixel spacing {spacing} is zero or negative, so the affine is singular",
             hint="repair the header",
         )
     normal = np.cross(axes[0], axes[1])
     affine = np.eye(4)
-    affine[:3, 0] = axes[0] * first.spacing[0]
-    affine[:3, 1] = axes[1] * first.spacing[1]
+    affine[:3, 0] = axes[0] * spacing[0]
+    affine[:3, 1] = axes[1] * spacing[1]
     if len(slices) == 1:
         affine[:3, 2] = normal * (first.thickness if first.thickness > 0 else 1.0)
         affine[:3, 3] = first.position or (0, 0, 0)
@@ -279,17 +289,32 @@ def _stack(path: Path, slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
     return slices, affine
 
 
+def _check_copies(path: Path, slices: list[Slice]) -> None:
+    """No image may be there twice; the copy has the position of the first as well, if UIDs are worth anything."""
+    known: dict[tuple[str, tuple[float, ...] | None], Slice] = {}
+    for one in sorted(slices, key=lambda one: one.file):
+        first = known.setdefault((one.instance_uid, one.position), one)
+        if one.instance_uid and first is not one:
+            raise ScanError(
+                f"{path} holds the same image twice, {first.file} and {one.file} (SOPInstanceUID {one.instance_uid})",
+                hint="remove one of the two, and other copies likewise",
+            )
+
+
 def _check_positions(path: Path, slices: list[Slice], positions: np.ndarray, along: np.ndarray) -> None:
     """Slices must follow each other evenly, on a straight line."""
     gaps = np.diff(along)
     same = np.flatnonzero(gaps < SAME_POSITION)
     if len(same):
+        _check_copies(path, slices)
         n = int(same[0])
         acquisitions = {one.acquisition for one in slices}
-        times = {one.time for one in slices}
-        reason = "the series seems to hold several acquisitions or time points, or files twice"
-        if max(len(acquisitions), len(times)) > 1:
-            reason = f"the series holds {len(acquisitions)} acquisition number(s) and {len(times)} time point(s)"
+        times = {slices[m + 1].time for m in same} - {slices[m].time for m in same}  # slices differ in time anyway
+        reason = "the series seems to hold several acquisitions or time points"
+        if len(acquisitions) > 1:
+            reason = f"the series holds {len(acquisitions)} acquisition number(s)"
+        elif times:
+            reason = "they were taken at different times"
         raise ScanError(
             f"{path}: {len(same)} of {len(slices)} slices lie where another one lies, "
             f"first {slices[n].file.name} and {slices[n + 1].file.name} at {along[n]:.2f} mm: {reason}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from camlime.errors import RequestError, ScanError
 
@@ -20,6 +21,16 @@ CROP_MARGIN = 2
 
 MAX_CROP_VOXELS = 2**29
 
+MIN_SPACING = 1e-5
+"""mm: ten nanometres. Whatever is finer is a header in another unit, or damaged."""
+
+MAX_EXTENT = 1e4
+"""mm: no scanned volume is longer than ten metres, and no voxel."""
+
+MAX_POSITION = 1e6
+"""mm: no scan lies a kilometre from its origin."""
+
+_UNIT = "repair the header: are its numbers in mm?"
 _MIN_VOLUME = 1e-4  # of the unit cube that the three axis directions span: below, two axes are as good as parallel
 
 
@@ -35,8 +46,15 @@ def affine_from_itk(spacing: Sequence[float], direction: Sequence[float], origin
     return lps_to_ras
 
 
-def checked_affine(affine: object, what: str) -> np.ndarray:
-    """Return the affine as a 4x4 float64 array, or raise :class:`ScanError` where it places no volume in space."""
+def checked_affine(affine: object, what: str, *, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """Return the affine as a 4x4 float64 array, or raise :class:`ScanError` where it places no volume in space.
+
+    Args:
+        affine: 4x4, voxel index to RAS mm.
+        what: it is of, for messages.
+        shape: of the volume, if its extent is to be checked as well. Pictures and single slices may have any: one mm a
+            pixel stands for a spacing that nobody knows.
+    """
     try:
         matrix = np.array(affine, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -47,18 +65,44 @@ def checked_affine(affine: object, what: str) -> np.ndarray:
         raise ScanError(f"{what}: the affine holds NaN or Inf", hint="repair the header's orientation")
     if not np.allclose(matrix[3], (0, 0, 0, 1)):
         raise ScanError(f"{what}: the last row of the affine is {matrix[3].tolist()}, not 0 0 0 1")
+    check_numbers(matrix[:3, :3], matrix[:3, 3], what)
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
-    if (lengths < 1e-6).any():
+    if (lengths < MIN_SPACING).any():
         axis = int(np.argmin(lengths))
+        if lengths[axis] == 0:
+            raise ScanError(
+                f"{what}: the voxel spacing along axis {axis} is zero, so the affine is singular",
+                hint="repair the spacing in the header",
+            )
         raise ScanError(
-            f"{what}: the voxel spacing along axis {axis} is zero, so the affine is singular",
-            hint="repair the spacing in the header",
+            f"{what}: the voxel spacing along axis {axis} is {lengths[axis]:.3g} mm, which no scan has", hint=_UNIT
+        )
+    if len(shape) == 3 and min(shape) > 1 and (lengths * shape > MAX_EXTENT).any():
+        axis = int(np.argmax(lengths * shape))
+        raise ScanError(
+            f"{what}: {shape[axis]} voxels of {lengths[axis]:.3g} mm along axis {axis} make "
+            f"{lengths[axis] * shape[axis] / 1000:.3g} m, which no scan has",
+            hint=_UNIT,
         )
     if abs(np.linalg.det(matrix[:3, :3] / lengths)) < _MIN_VOLUME:
         raise ScanError(
             f"{what}: the affine is singular, two voxel axes point the same way", hint="repair the header's orientation"
         )
     return matrix
+
+
+def check_numbers(spacing: npt.ArrayLike, position: npt.ArrayLike, what: str) -> None:
+    """Raise :class:`ScanError` where spacings, or what a voxel's place is made of, lie beyond any scan.
+
+    To be asked before anything is calculated with them: the length of a step of 1e200 mm overflows.
+    """
+    largest, farthest = np.abs(spacing).max(), np.abs(position).max()
+    if largest > MAX_EXTENT:
+        raise ScanError(f"{what}: the voxel spacing is {largest:.3g} mm, which no scan has", hint=_UNIT)
+    if farthest > MAX_POSITION:
+        raise ScanError(
+            f"{what}: the first voxel lies {farthest:.3g} mm from the origin, which no scan does", hint=_UNIT
+        )
 
 
 def spacing_of(affine: np.ndarray, dims: int) -> tuple[float, ...]:

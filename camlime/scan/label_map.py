@@ -40,7 +40,7 @@ def load_label_map(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[int, 
     """
     path = Path(path)
     pixels = read_labels(path)
-    affine = checked_affine(pixels.affine, str(path))
+    affine = checked_affine(pixels.affine, str(path), shape=pixels.array.shape[1:])
     segments: dict[int, dict[str, str]] = {}
     for key, value in pixels.header.items():
         if match := _FIELD.fullmatch(key):

@@ -16,9 +16,11 @@ class Pixels:
         affine: 4x4, voxel index to RAS mm.
         series_uid: DICOM only.
         header: the text fields of an NRRD or MetaImage header.
+        notes: what had to be made up, in sentences.
     """
 
     array: np.ndarray
     affine: np.ndarray
     series_uid: str | None = None
     header: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

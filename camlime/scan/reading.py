@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import warnings
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,22 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 from PIL import Image, UnidentifiedImageError
 
 from camlime.errors import ScanError
-from camlime.scan.dicom import is_dicom, read_dicom
+from camlime.scan.dicom import read_dicom
+from camlime.scan.dicom_files import is_dicom
 from camlime.scan.geometry import affine_from_itk
 from camlime.scan.pixels import Pixels
 from camlime.scan.quiet import quiet
 
 VECTOR_INTENT = 1007
 """NIfTI's intent code for a vector at each voxel, stored along the fifth axis."""
+
+_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
+"""Millimetres of NIfTI's codes for metres and micrometres; whatever else a header says is taken for millimetres."""
 
 _COPY = "copy or export the file again"
 
@@ -89,6 +96,7 @@ def _read_nifti(path: Path) -> Pixels:
             raise ScanError(
                 f"{path} is named .gz but is not gzip-compressed", hint="is it a NIfTI file? if so, rename it to .nii"
             )
+    shape: tuple[int, ...] = ()
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -96,26 +104,44 @@ def _read_nifti(path: Path) -> Pixels:
             if not isinstance(image, nib.Nifti1Image):
                 raise ScanError(f"{path} is not a NIfTI file", hint="NIfTI files start with a header of 348 bytes")
             affine = np.array(image.affine, dtype=np.float64)
+            affine[:3] *= _NIFTI_UNITS.get(int(image.header["xyzt_units"]) & 7, 1.0)  # above are the bits of time
             shape = tuple(int(n) for n in image.shape)
             _check_nifti_shape(path, shape, int(image.header["intent_code"]))
+            _check_nifti_spacing(path, image.header)
             proxy: Any = image.dataobj
             scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
             array = (
                 image.get_fdata(dtype=np.float32, caching="unchanged") if scaled else np.asarray(proxy.get_unscaled())
             )
+    except MemoryError as error:
+        raise ScanError(
+            f"{path} says in its header that its shape is {shape}, which does not fit into memory: the header is "
+            "damaged or the volume too large",
+            hint=_COPY + ", or cut the volume down",
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ScanError(f"{path} is truncated or damaged: {error}", hint=_COPY) from error
     except (ImageFileError, HeaderDataError) as error:
         raise ScanError(f"{path} is not a NIfTI file, or its header is damaged: {error}", hint=_COPY) from error
     except (OSError, ValueError, TypeError, OverflowError, KeyError) as error:
         raise ScanError(f"{path} is truncated or damaged: {error}", hint=_COPY) from error
+    notes = _nifti_notes(path, image.header)
     if array.dtype.names:  # RGB and RGBA are stored as records
         if not set("RGB") <= set(array.dtype.names):
             raise ScanError(f"{path} holds values of type {array.dtype}", hint="save real numbers, such as float32")
-        return Pixels(np.stack([array[name] for name in "RGB"]), affine)
+        return Pixels(np.stack([array[name] for name in "RGB"]), affine, notes=notes)
     if array.ndim == 5:
-        return Pixels(np.moveaxis(array[:, :, :, 0], -1, 0), affine)
-    return Pixels(array.reshape(shape[:3])[None], affine)
+        return Pixels(np.moveaxis(array[:, :, :, 0], -1, 0), affine, notes=notes)
+    return Pixels(array.reshape(shape[:3])[None], affine, notes=notes)
+
+
+def _nifti_notes(path: Path, header: nib.Nifti1Header) -> tuple[str, ...]:
+    if int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0:
+        return ()
+    return (
+        f"{path.name} does not say where it lies in the patient (neither sform nor qform): left and right, and all "
+        "positions in mm, are a guess",
+    )
 
 
 def _check_nifti_shape(path: Path, shape: tuple[int, ...], intent: int) -> None:
@@ -133,8 +159,36 @@ def _check_nifti_shape(path: Path, shape: tuple[int, ...], intent: int) -> None:
         )
 
 
+def _check_nifti_spacing(path: Path, read: nib.Nifti1Header) -> None:
+    """Refuse zero spacing; nibabel makes it 1 mm as it reads, so the header is read again as it is."""
+    if int(read["sform_code"]) > 0:  # which says itself how large voxels are
+        return
+    with Opener(path) as file:
+        header = type(read).from_fileobj(file, check=False)
+    lengths = header["dim"][1 : 1 + min(3, int(header["dim"][0]))]
+    for axis, (length, step) in enumerate(zip(lengths, header["pixdim"][1:], strict=False)):
+        if length > 1 and step == 0:
+            raise ScanError(
+                f"{path}: the voxel spacing along axis {axis} is zero, so the affine is singular",
+                hint="repair the spacing in the header (pixdim)",
+            )
+
+
 def _read_nrrd(path: Path) -> Pixels:
-    return _read_itk(path, "NrrdImageIO")
+    pixels = _read_itk(path, "NrrdImageIO")
+    with path.open("rb") as file:
+        head = file.read(2**16).replace(b"\r", b"").split(b"\n\n")[0].lower()
+    fields = {line.split(b":")[0].strip() for line in head.split(b"\n")}
+    if pixels.array.ndim < 4 or b"space directions" in fields:  # a picture lies nowhere anyway
+        return pixels
+    sized = "" if b"spacings" in fields else " and how large its voxels are, taken for 1 mm"
+    return replace(
+        pixels,
+        notes=(
+            f"{path.name} does not say where it lies in the patient (no space directions){sized}: left and right, and "
+            "all positions in mm, are a guess",
+        ),
+    )
 
 
 def _read_meta_image(path: Path) -> Pixels:
@@ -191,8 +245,9 @@ def _check_itk_header(path: Path, reader: sitk.ImageFileReader, header: dict[str
 
 
 def _itk_error(path: Path, text: str) -> ScanError:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reason = lines[-1] if lines else text
+    # MetaIO's last line is whatever the system said last, "Success" for a file that is too short.
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Reason:")]
+    reason = re.sub(r"^ITK ERROR: \w+\(\w+\): ", "", lines[-1]) if lines else text
     if "size is zero" in text:
         return ScanError(f"{path} is empty: an axis has no voxels", hint=_COPY)
     if "spacing is not supported" in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Scan:
             were. Only a crop that reaches beyond its scan has voxels (edge padding) outside this box.
         header: what the DICOM header says of the sequence, from whoever gave an array without its file (names as in
             :mod:`camlime.sequence`); None where nobody said.
+        notes: what the file does not say of where the image lies and had to be made up, in sentences.
 
     Example:
         >>> scan = Scan.from_array(np.arange(60.0).reshape(1, 3, 4, 5), np.diag([2.0, 2.0, 3.0, 1.0]))
@@ -48,15 +49,16 @@ class Scan:
     series_uid: str | None = None
     inside: tuple[tuple[int, int], ...] | None = None
     header: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: str | Path, *, series: str | None = None) -> Scan:
         """Read NIfTI, NRRD, MetaImage, a DICOM series, or a PNG, JPEG, TIFF or BMP picture.
 
-        NIfTI goes through nibabel (the sform wins over the qform), NRRD, MetaImage and DICOM through SimpleITK, and
-        pictures through Pillow. All agree on voxel order: the same volume saved in any format has the same RAS point
-        for the same value, and the same array unless the format stores it another way round. Rescale slope and
-        intercept are applied.
+        NIfTI goes through nibabel (the sform wins over the qform; metres and micrometres become mm), NRRD, MetaImage
+        and DICOM through SimpleITK, and pictures through Pillow. All agree on voxel order: the same volume saved in any
+        format has the same RAS point for the same value, and the same array unless the format stores it another way
+        round. Rescale slope and intercept are applied.
 
         DICOM slices are stacked along their normal, by ImagePositionPatient and not by file name. The affine is
         measured from the positions, so a tilted gantry gives a sheared one. The gaps between slices have to agree
@@ -79,7 +81,8 @@ class Scan:
             ScanError: whatever is wrong with the file, its header or its values.
         """
         pixels = read_pixels(Path(path), series=series)
-        return cls.from_array(pixels.array, pixels.affine, source=path, series_uid=pixels.series_uid)
+        read = cls.from_array(pixels.array, pixels.affine, source=path, series_uid=pixels.series_uid)
+        return replace(read, notes=pixels.notes)
 
     @classmethod
     def from_array(
@@ -109,8 +112,9 @@ class Scan:
             torch.Size([1, 4, 4])
         """
         what = str(source)
-        matrix = geometry.checked_affine(affine, what)
-        values = _checked_values(_as_numpy(array), what)
+        values = _as_numpy(array)
+        matrix = geometry.checked_affine(affine, what, shape=values.shape[1:])
+        values = _checked_values(values, what)
         meta = {
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.ORIGINAL_AFFINE: matrix.copy(),
@@ -192,8 +196,8 @@ class Scan:
                 image's middle then lies half as many voxels away from the middle voxel.
 
         Returns:
-            A scan with an image of its own; ``source``, ``series_uid`` and ``header`` are kept, the affine is moved
-            along.
+            A scan with an image of its own; ``source``, ``series_uid``, ``header`` and ``notes`` are kept, the affine
+            is moved along.
 
         Raises:
             RequestError: if the point lies outside the scan or the size is no size.
@@ -234,7 +238,7 @@ class Scan:
         meta[MetaKeys.SPATIAL_SHAPE] = np.array(values.shape[1:])
         image = MetaTensor(values, affine=torch.from_numpy(affine), meta=meta)
         padded = any(part != (0, n) for part, n in zip(inside, count, strict=True))
-        return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header)
+        return Scan(image, self.source, self.series_uid, tuple(inside) if padded else None, self.header, self.notes)
 
     @property
     def _inside(self) -> tuple[tuple[int, int], ...]:

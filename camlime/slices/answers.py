@@ -217,6 +217,7 @@ def classify_slices(
         threshold=domain.threshold if domain else None,
         quantile=domain.quantile if domain else None,
         warnings=(
+            *scan.notes,
             *_warnings(bundle, stack, tuple(answers.values()), domain, doubts, confirmed),
             *([ready.device_note] if ready.device_note else []),
         ),

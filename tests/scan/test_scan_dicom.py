@@ -137,6 +137,23 @@ def test_positions_that_occur_twice(tmp_path, ramp, write_dicom):
     fails(tmp_path, r"7 of 14 slices lie where another one lies, .* 2 acquisition number\(s\)")
 
 
+def test_a_file_that_is_there_twice(tmp_path, ramp, write_dicom):
+    files = write_dicom(tmp_path, ramp, AFFINE, change=lambda k, ds: setattr(ds, "AcquisitionTime", f"10100{k}"))
+    (tmp_path / "copies").mkdir()
+    copy = tmp_path / "copies" / files[3].name
+    copy.write_bytes(files[3].read_bytes())
+    error = fails(tmp_path, "the same image twice")
+    assert f"{files[3]} and {copy}" in error.message
+    assert "acquisition" not in error.message
+
+
+def test_positions_at_two_times(tmp_path, ramp, write_dicom):
+    uid = generate_uid()
+    write_dicom(tmp_path / "a", ramp, AFFINE, uid=uid, change=lambda k, ds: setattr(ds, "AcquisitionTime", "101000"))
+    write_dicom(tmp_path / "b", ramp, AFFINE, uid=uid, change=lambda k, ds: setattr(ds, "AcquisitionTime", "111000"))
+    fails(tmp_path, "7 of 14 slices lie where another one lies, .* taken at different times")
+
+
 def test_slices_without_a_position(tmp_path, ramp, write_dicom):
     def drop(k, ds):
         del ds.ImagePositionPatient
@@ -153,12 +170,45 @@ def test_zero_pixel_spacing_and_broken_orientation(tmp_path, ramp, write_dicom):
     fails(tmp_path / "b", "singular")
 
 
+def test_slices_without_a_pixel_spacing(tmp_path, ramp, write_dicom):
+    files = write_dicom(tmp_path / "a", ramp, AFFINE, change=lambda k, ds: delattr(ds, "PixelSpacing"))
+    fails(tmp_path / "a", r"does not say how large its pixels are \(PixelSpacing\), so 7 slices")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    scan = Scan.read(files[0].rename(alone / "a.dcm"))
+    assert scan.spacing == (1, 1, 1)
+    assert scan.notes == ("a.dcm does not say how large its pixels are (PixelSpacing): they are taken for 1 mm",)
+
+    def scanned_film(k, ds):
+        ds.NominalScannedPixelSpacing = ds.PixelSpacing
+        del ds.PixelSpacing
+
+    write_dicom(tmp_path / "b", ramp, AFFINE, change=scanned_film)
+    assert Scan.read(tmp_path / "b").spacing == pytest.approx((1.5, 1.5, 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_absurd_numbers(tmp_path, ramp, write_dicom, capfd):
+    for name, key, match, value in (
+        ("gap", "ImagePositionPatient", r"lies 1e\+09 mm", lambda k: [0, 0, 1e9 * k]),
+        ("far", "ImagePositionPatient", r"lies 1e\+300 mm", lambda k: [0, 1e300, k]),
+        ("long", "ImagePositionPatient", r"7 voxels of 5e\+03 mm along axis 2 make 35 m", lambda k: [0, 0, 5000 * k]),
+        ("wide", "PixelSpacing", r"spacing is 1e\+30 mm", lambda k: [1e30, 1e30]),
+        ("fine", "PixelSpacing", "spacing along axis 0 is 8e-07 mm", lambda k: [8e-7, 8e-7]),
+        ("turned", "ImageOrientationPatient", "right angles", lambda k: [1e200, 0, 0, 0, 1e200, 0]),
+    ):
+        write_dicom(tmp_path / name, ramp, AFFINE, change=lambda k, ds, key=key, of=value: setattr(ds, key, of(k)))
+        capfd.readouterr()
+        fails(tmp_path / name, match)
+        assert capfd.readouterr() == ("", "")
+
+
 def test_folders_without_dicom(tmp_path):
     fails(tmp_path, "no DICOM")
     (tmp_path / "notes.txt").write_text("hello")
     fails(tmp_path, "no DICOM")
     (tmp_path / "fake.dcm").write_text("hello" * 100)
-    fails(tmp_path, "not a DICOM file")
+    fails(tmp_path, "is not a DICOM file")
 
 
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.99])

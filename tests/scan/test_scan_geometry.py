@@ -178,6 +178,11 @@ def test_from_array_checks_as_reading_does():
         (good, np.diag([1.0, 0, 1, 1]), "singular"),
         (good, np.eye(4) * np.nan, "NaN"),
         (good, "x", "numbers"),
+        (good, np.diag([1.0, 1e30, 1, 1]), r"spacing is 1e\+30 mm"),
+        (good, np.diag([1.0, 1e300, 1, 1]), r"spacing is 1e\+300 mm"),
+        (good, np.diag([1.0, 8e-7, 1, 1]), "spacing along axis 1 is 8e-07 mm"),
+        (good, np.diag([1.0, 1.0, 4000, 1]), "4 voxels of 4e\\+03 mm along axis 2 make 16 m"),
+        (good, np.eye(4) + np.eye(4)[:, :1] @ [[0, 0, 0, 1e30]], r"lies 1e\+30 mm from the origin"),
     ):
         with pytest.raises(ScanError, match=match):
             Scan.from_array(array, affine, source="here")
@@ -185,6 +190,16 @@ def test_from_array_checks_as_reading_does():
     assert Scan.from_array(array, np.eye(4)).image.data_ptr() == array.ctypes.data  # no copy
     assert torch.equal(Scan.from_array(torch.from_numpy(good), np.eye(4)).image.as_tensor(), torch.from_numpy(array))
     assert Scan.from_array(blob((5, 6, 7)).image, np.eye(4)).shape == (5, 6, 7)
+
+
+def test_large_pictures_and_fine_volumes_are_scans():
+    """A slide's pixels are a mm by convention, an electron microscope's are nanometres."""
+    line = np.arange(24000.0).reshape(1, 12000, 2)
+    assert Scan.from_array(line, np.eye(4)).shape == (12000, 2)
+    assert Scan.from_array(line[..., None], np.eye(4)).shape == (12000, 2, 1)
+    assert Scan.from_array(line.reshape(1, 2, 3, 4000), np.diag([2e-5, 2e-5, 2e-5, 1])).spacing[0] == pytest.approx(
+        2e-5
+    )
 
 
 def test_a_scan_is_frozen():

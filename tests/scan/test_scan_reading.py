@@ -138,6 +138,43 @@ def test_nifti_slope_trailing_axis_and_sform(tmp_path, ramp):
     np.testing.assert_allclose(scan.affine, AFFINE)
 
 
+@pytest.mark.parametrize("form", ["sform", "qform", "none"])
+def test_nifti_units_are_turned_into_millimetres(form, tmp_path, ramp):
+    import SimpleITK as sitk
+
+    for unit, factor in (("unknown", 1), ("mm", 1), ("micron", 0.001), ("meter", 1000)):
+        stored = np.diag([1 / factor, 1 / factor, 1 / factor, 1]) @ AFFINE
+        image = nib.Nifti1Image(ramp, stored)
+        image.set_sform(stored, code=int(form == "sform"))
+        image.set_qform(stored, code=int(form == "qform"))
+        image.header.set_xyzt_units(unit, "sec")
+        nib.save(image, tmp_path / "v.nii")
+        scan = Scan.read(tmp_path / "v.nii")
+        assert scan.spacing == pytest.approx((1, 2, 3))
+        if form != "none":
+            np.testing.assert_allclose(scan.affine, AFFINE, atol=1e-5)
+            itk = sitk.ReadImage(str(tmp_path / "v.nii"))
+            assert itk.GetSpacing() == pytest.approx(scan.spacing)
+            assert itk.GetOrigin() == pytest.approx(scan.affine[:3, 3] * (-1, -1, 1))
+
+
+def test_a_place_that_is_made_up_is_told(tmp_path, ramp, write_itk):
+    nib.save(nib.Nifti1Image(ramp, AFFINE), tmp_path / "v.nii")
+    assert Scan.read(tmp_path / "v.nii").notes == ()
+    data = bytearray((tmp_path / "v.nii").read_bytes())
+    data[252:256] = bytes(4)  # qform_code, sform_code
+    (tmp_path / "v.nii").write_bytes(data)
+    scan = Scan.read(tmp_path / "v.nii")
+    assert scan.crop(scan.affine[:3, 3], 3).notes == scan.notes
+    assert "v.nii does not say where it lies" in scan.notes[0]
+
+    assert Scan.read(write_itk(tmp_path / "v.nrrd", ramp, AFFINE)).notes == ()
+    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 9 8 7\nencoding: raw\nendian: little\n"
+    for more, told in (("", "taken for 1 mm"), ("spacings: 1 2 3\n", "(no space directions):")):
+        (tmp_path / "w.nrrd").write_bytes(f"{head}{more}\n".encode() + ramp.tobytes(order="F"))
+        assert told in Scan.read(tmp_path / "w.nrrd").notes[0]
+
+
 def test_a_sheared_sform_is_kept(tmp_path, ramp):
     sheared = AFFINE.copy()
     sheared[1, 2] = 0.8
@@ -232,7 +269,7 @@ def test_truncated_volumes(kind, part, tmp_path, write_itk, capfd):
     path = write(kind, tmp_path, noise, AFFINE, write_itk, None)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
-    fails(path, "truncated|damaged|not a NIfTI")
+    assert "Success" not in fails(path, "truncated|damaged|not a NIfTI").message
     assert capfd.readouterr() == ("", "")  # the libraries' own complaints stay off the console
 
 
@@ -321,6 +358,14 @@ def test_empty_volumes(tmp_path):
     fails(tmp_path / "e.nrrd", "is empty")
 
 
+def test_more_voxels_than_memory(tmp_path):
+    most = struct.pack("<3h", 32767, 32767, 32767)
+    fails(nifti_with(tmp_path / "m.nii", 42, most), r"\(32767, 32767, 32767\), which does not fit into memory")
+    data = (tmp_path / "m.nii").read_bytes()
+    (tmp_path / "m.nii.gz").write_bytes(gzip.compress(data))
+    fails(tmp_path / "m.nii.gz", "does not fit into memory|truncated")
+
+
 def test_not_finite_values_are_counted_and_placed(tmp_path):
     values = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
     values[1, 2, 3] = np.nan
@@ -342,6 +387,16 @@ def test_constant_complex_and_huge_values(tmp_path):
 
 def test_singular_affines(tmp_path):
     fails(nifti_with(tmp_path / "s.nii", 280, struct.pack("<4f", 0, 0, 0, 0)), "singular")  # srow_x
+    no_form, zero = struct.pack("<2h", 0, 0), struct.pack("<f", 0)  # at 252: qform_code, sform_code; at 88: pixdim[3]
+    for name in ("p.nii", "p.nii.gz"):
+        image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None)
+        image.header.set_zooms((1, 1, 2))
+        nib.save(image, tmp_path / "p.nii")
+        data = bytearray((tmp_path / "p.nii").read_bytes())
+        data[252:256], data[88:92] = no_form, zero
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        fails(tmp_path / name, "spacing along axis 2 is zero, so the affine is singular")
+    assert Scan.read(nifti_with(tmp_path / "q.nii", 88, zero)).spacing == (1, 2, 3)  # the sform says it
     fails(nifti_with(tmp_path / "n.nii", 280, struct.pack("<4f", np.nan, 0, 0, 0)), "NaN or Inf")
     for name, head in {
         "z.mha": "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = 1 0 1\n"
