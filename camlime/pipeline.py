@@ -190,7 +190,7 @@ def _explained(
         input=model_input,
         agreement=runner.agreement,
         evidence=examiner.done,
-        provenance=provenance(bundle, scan, classifier, wanted, budget, baseline_name),
+        provenance=provenance(bundle, scan, model_input, classifier, wanted, budget, baseline_name),
         warnings=(
             *found.warnings,
             *warnings_of(bundle, classifier, runner.done, evidence_cut_short=examiner.cut_short),

@@ -25,7 +25,13 @@ MOSTLY_PADDING = 0.5
 
 
 def provenance(
-    bundle: Bundle, scan: Scan, classifier: Classifier, wanted: Settings, budget: object, baseline: dict[str, Any]
+    bundle: Bundle,
+    scan: Scan,
+    model_input: ModelInput,
+    classifier: Classifier,
+    wanted: Settings,
+    budget: object,
+    baseline: dict[str, Any],
 ) -> dict[str, Any]:
     """Versions, hashes, settings: what it takes to make the same explanation again."""
     return {
@@ -38,6 +44,7 @@ def provenance(
         "gpu": device_title(classifier.device) if classifier.device.type == "cuda" else None,
         "mixed_precision": wanted.amp,
         "batch_size": wanted.batch_size,
+        "batch_size_used": classifier.used_batch_size(model_input.image),
         "budget": budget,
         "baseline": baseline,
         "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
