@@ -290,6 +290,10 @@ class Classifier:
         """The batch size that was asked for, or what is left of it after memory ran out; ``None`` if it is measured."""
         return self._batch_size
 
+    def used_batch_size(self, image: Tensor) -> int | None:
+        """The batch size that images like this ``(C, *S)`` had, given or measured; ``None`` where there were none."""
+        return self._batch_size or self._tuned.get(tuple(image.shape))
+
     def _limit_batch(self, shape: tuple[int, ...], size: int, gradients: bool) -> None:
         if gradients:
             self._most_gradients[shape] = size

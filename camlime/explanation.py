@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -218,11 +218,18 @@ class Explanation:
             rows.append(row)
         return rows
 
-    def save(self, folder: str | Path, *, native: Scan | None = None, also: Sequence[Path] = ()) -> list[Path]:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        native: Scan | None = None,
+        also: Sequence[Path] = (),
+        page: Callable[[], str] | None = None,
+    ) -> list[Path]:
         """Write everything to a folder; see :func:`camlime.saving.save_explanation`."""
         from camlime.saving import save_explanation
 
-        return save_explanation(self, Path(folder), native=native, also=also)
+        return save_explanation(self, Path(folder), native=native, also=also, page=page)
 
     @staticmethod
     def load(folder: str | Path) -> Explanation:

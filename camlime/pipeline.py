@@ -24,7 +24,7 @@ from camlime.guidance import guided
 from camlime.masking import make_baseline
 from camlime.methods.case import Case, Progress
 from camlime.methods.stopping import StoppingRule
-from camlime.provenance import provenance, warnings_of
+from camlime.provenance import input_warnings, provenance, warnings_of
 from camlime.region_source import regions_from_file
 from camlime.regions import Regions, supervoxels
 from camlime.runner import Runner
@@ -193,10 +193,10 @@ def _explained(
         input=model_input,
         agreement=runner.agreement,
         evidence=examiner.done,
-        provenance=provenance(bundle, scan, classifier, wanted, budget, baseline_name),
+        provenance=provenance(bundle, scan, model_input, classifier, wanted, budget, baseline_name),
         warnings=(
             *found.warnings,
-            *warnings_of(bundle, model_input, classifier, runner.done, evidence_cut_short=examiner.cut_short),
+            *warnings_of(bundle, classifier, runner.done, evidence_cut_short=examiner.cut_short),
             *examiner.notes,
         ),
         complete=complete,
@@ -326,6 +326,7 @@ class Answered:
         doubts: of the series that it is from.
         device_note: why a GPU that is there was not used.
         scan_notes: what had to be made up of where the scan lies.
+        input_notes: what is to be said of what the network saw.
     """
 
     prediction: Prediction
@@ -333,6 +334,7 @@ class Answered:
     doubts: SequenceDoubts = field(default_factory=SequenceDoubts)
     device_note: str = ""
     scan_notes: tuple[str, ...] = ()
+    input_notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -342,6 +344,7 @@ class Answered:
             *([self.likeness.words] if self.likeness is not None and unlike else []),
             *self.scan_notes,
             *self.doubts.warnings,
+            *self.input_notes,
             *([self.device_note] if self.device_note else []),
         )
 
@@ -362,7 +365,7 @@ def ask(scan: Scan, bundle: Bundle, classifier: Classifier, model_input: ModelIn
     if reason is None and likeness is not None and likeness.unlike:
         reason = UNLIKE
     prediction = replace(predict(classifier, model_input), presumes=settings.presumes, outside_because=reason)
-    return Answered(prediction, likeness, doubts, classifier.device_note, scan.notes)
+    return Answered(prediction, likeness, doubts, classifier.device_note, scan.notes, input_warnings(model_input))
 
 
 def predict(classifier: Classifier, model_input: ModelInput) -> Prediction:

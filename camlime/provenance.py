@@ -25,7 +25,13 @@ MOSTLY_PADDING = 0.5
 
 
 def provenance(
-    bundle: Bundle, scan: Scan, classifier: Classifier, wanted: Settings, budget: object, baseline: dict[str, Any]
+    bundle: Bundle,
+    scan: Scan,
+    model_input: ModelInput,
+    classifier: Classifier,
+    wanted: Settings,
+    budget: object,
+    baseline: dict[str, Any],
 ) -> dict[str, Any]:
     """Versions, hashes, settings: what it takes to make the same explanation again."""
     return {
@@ -38,6 +44,7 @@ def provenance(
         "gpu": device_title(classifier.device) if classifier.device.type == "cuda" else None,
         "mixed_precision": wanted.amp,
         "batch_size": wanted.batch_size,
+        "batch_size_used": classifier.used_batch_size(model_input.image),
         "budget": budget,
         "baseline": baseline,
         "regions": Path(wanted.regions).name if isinstance(wanted.regions, (str, Path)) else None,
@@ -69,24 +76,9 @@ def made_with(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def warnings_of(
-    bundle: Bundle,
-    model_input: ModelInput,
-    classifier: Classifier,
-    attributions: Mapping[str, Attribution],
-    *,
-    evidence_cut_short: bool = False,
-) -> tuple[str, ...]:
-    """What the user should know, in sentences.
-
-    Args:
-        bundle: whose assumptions are among it.
-        model_input: what the network saw.
-        classifier: which arithmetic was used.
-        attributions: all that were made, parents of combinations included.
-        evidence_cut_short: the user cancelled while it was measured.
-    """
-    said = [*bundle.assumptions]
+def input_warnings(model_input: ModelInput) -> tuple[str, ...]:
+    """What casts doubt on the answer itself, whether or not it is explained: what the network saw, in sentences."""
+    said = []
     padded = 1 - float(model_input.valid.double().mean())
     if padded > 0:
         said.append(
@@ -94,10 +86,29 @@ def warnings_of(
             + (". The answer itself is to be doubted: most of its input was made up" if padded > MOSTLY_PADDING else "")
         )
     seen = model_input.image[:, model_input.valid]
-    if bool((seen.amax(dim=1) == seen.amin(dim=1)).all()):
+    if seen.numel() and bool((seen.amax(dim=1) == seen.amin(dim=1)).all()):
         said.append(
             "what the network sees is the same everywhere: is the point right? There is nothing to explain here"
         )
+    return tuple(said)
+
+
+def warnings_of(
+    bundle: Bundle,
+    classifier: Classifier,
+    attributions: Mapping[str, Attribution],
+    *,
+    evidence_cut_short: bool = False,
+) -> tuple[str, ...]:
+    """What the user should know of an explanation beside its answer's own warnings, in sentences.
+
+    Args:
+        bundle: whose assumptions are among it.
+        classifier: which arithmetic was used.
+        attributions: all that were made, parents of combinations included.
+        evidence_cut_short: the user cancelled while it was measured.
+    """
+    said = [*bundle.assumptions]
     if classifier.amp and classifier.device.type == "cpu":
         said.append(
             "mixed precision on a CPU: log-odds are less exact, and unless it computes with bfloat16 in hardware all "

@@ -111,9 +111,16 @@ def labels_on_scan(path: str | Path, scan: Scan) -> tuple[NDArray[np.int32], dic
 
 def _read(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64], dict[int, str]]:
     try:
-        return load_label_map(path)
+        labels, affine, names = load_label_map(path)
     except ScanError as error:
         raise RegionsError(f"the label map cannot be read: {error.message}", hint=error.hint) from error
+    lowest = int(labels.min(initial=0))
+    if lowest < 0:
+        raise RegionsError(
+            f"{path} holds negative numbers, down to {lowest}, which are no labels",
+            hint="it looks like an image, such as a CT; give a label map: 0 for background, 1, 2, ... for structures",
+        )
+    return labels, affine, names
 
 
 def _lies_nowhere(path: str | Path) -> bool:

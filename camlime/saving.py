@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from camlime.earlier import (
+    ALSO,
+    OVERVIEW,
+    REPORT_NAME,
+    brought_along,
+    check_inputs_stay,
+    check_unclaimed,
+    earlier_files,
+)
 from camlime.errors import OutputError, unreadable
 from camlime.explanation import Explanation
 from camlime.overview import draw_overview
@@ -24,17 +33,17 @@ from camlime.scan import save_volume
 from camlime.scan.scan import Scan
 from camlime.staging import JSON_NAME, staged
 
-REPORT_NAME = "report.html"
-"""The page that may be written beside an explanation, and goes with it."""
-
 DAMAGED = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 """What reading a record raises that is no JSON, or whose parts are missing, of another type or do not fit together."""
 
-_OVERVIEW = "overview.png"
-
 
 def save_explanation(
-    explanation: Explanation, folder: Path, *, native: Scan | None = None, also: Sequence[Path] = ()
+    explanation: Explanation,
+    folder: Path,
+    *,
+    native: Scan | None = None,
+    also: Sequence[Path] = (),
+    page: Callable[[], str] | None = None,
 ) -> list[Path]:
     """Write an explanation to a folder, which is made if it is not there, in place of an earlier one.
 
@@ -47,24 +56,33 @@ def save_explanation(
         native: the scan; if given, maps (trilinear) and regions (nearest neighbour) are also written on its grid, in
             ``native/``.
         also: files from elsewhere to put into the folder with it, under their own names.
+        page: makes the text of a report page to go with it; see :func:`camlime.report.report_text`.
 
     Returns:
         The files, ``explanation.json`` first, those from elsewhere left out.
 
     Raises:
-        OutputError: it cannot be written; nothing new is left behind, and an earlier explanation stays as it was.
+        OutputError: it cannot be written, or not without replacing a file that no earlier explanation names, or the
+            scan itself; nothing new is left behind, and an earlier explanation stays as it was.
     """
-    with staged(folder, instead_of=_earlier_files) as stage:
+    with staged(folder, instead_of=earlier_files) as stage:
         names = _write_volumes(explanation, stage)
         if native is not None:
             (stage / NATIVE).mkdir()
             names += _write_native(explanation, native, stage)
         for path in also:
             shutil.copyfile(path, stage / path.name)
-        draw_overview(explanation, stage / _OVERVIEW)
+        draw_overview(explanation, stage / OVERVIEW)
         record = record_of(explanation, native=native is not None)
+        record[ALSO] = list(dict.fromkeys([*[path.name for path in also], *brought_along(folder)]))
         (stage / JSON_NAME).write_text(json.dumps(plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return [folder / name for name in (JSON_NAME, _OVERVIEW, *names)]
+        if page is not None:
+            (stage / REPORT_NAME).write_text(page(), encoding="utf-8", newline="\n")
+            names.append(REPORT_NAME)
+        written = [JSON_NAME, OVERVIEW, *names]
+        check_unclaimed(folder, [*written, *[path.name for path in also]])
+        check_inputs_stay(folder, written, [] if native is None else [native.source])
+    return [folder / name for name in written]
 
 
 def load_explanation(folder: str | Path) -> Explanation:
@@ -89,29 +107,12 @@ def load_explanation(folder: str | Path) -> Explanation:
         raise unreadable(folder / JSON_NAME, error) from error
 
 
-def _earlier_files(folder: Path) -> list[Path]:
-    """The files that an earlier explanation names, relative to its folder; none if there is none that can be read."""
-    try:
-        record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            return []
-        maps = record["attributions"].values()
-        names = [a.get(key) for a in maps for key in ("file", "std_file", "native_file", "native_std_file")]
-        if any(a.get("native_file") for a in maps):
-            names.append(f"{NATIVE}/regions.nii.gz")
-        if record["input"]["padded_voxels"]:
-            names.append("valid.nii.gz")
-        names += [record["input"]["file"], record["regions_file"], _OVERVIEW, REPORT_NAME, JSON_NAME]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    return [Path(name) for name in names if isinstance(name, str) and _is_ours(name)]
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a name in a JSON, which anybody may have written, is one that could have been saved here."""
-    stem = name.removeprefix(f"{NATIVE}/")
-    plain = not set(stem) & set("/\\:\0") and not stem.startswith(".")
-    return plain and (stem.endswith(".nii.gz") or name in {_OVERVIEW, REPORT_NAME, JSON_NAME})
+def possible_files(methods: Iterable[str], *, native: bool = False) -> list[str]:
+    """The names of all files that an explanation by these methods may consist of, the page included."""
+    stems = [file_stem(method) + ending for method in methods for ending in ("", "_std")]
+    names = [f"{stem}.nii.gz" for stem in (*stems, "input", "regions", "valid")]
+    on_scan = [f"{NATIVE}/{stem}.nii.gz" for stem in (*stems, "regions")] if native else []
+    return [JSON_NAME, OVERVIEW, REPORT_NAME, *names, *on_scan]
 
 
 def _write_volumes(explanation: Explanation, stage: Path) -> list[str]:

@@ -11,10 +11,9 @@ import pytest
 from support.blob_bundle import write_blob_bundle
 
 import camlime
-from camlime import pipeline
 from camlime.errors import DeviceError, RegionsError, RequestError
 from camlime.phantom import blob
-from camlime.pipeline import METHODS
+from camlime.pipeline import METHODS, answer
 from camlime.scan import Scan, save_volume
 
 SHAPE = (20, 18, 16)
@@ -160,11 +159,21 @@ def test_a_view_of_nothing_is_said_to_be_nothing(bundle: camlime.Bundle) -> None
     values = np.full((1, *SHAPE), 100.0, np.float32)
     whole = Scan.from_array(np.concatenate([values, values + 1], axis=1), np.eye(4))
     flat = Scan(whole.image[:, : SHAPE[0]], whole.source)
-    said = " ".join(explain(flat, bundle, methods=["lime"], regions=None, n_regions=8).warnings)
-    assert "the same everywhere" in said
+    explained = explain(flat, bundle, methods=["lime"], regions=None, n_regions=8).warnings
+    answered = answer(flat, bundle).warnings
+    for warnings in (explained, answered):
+        assert ["the same everywhere" in warning for warning in warnings].count(True) == 1
+
+
+def test_the_batch_size_that_was_measured_is_recorded(bundle: camlime.Bundle, scan: Scan) -> None:
+    asked: dict[str, Any] = {"methods": ["gradcam"], "n_regions": 8, "segmentations": 1, "evidence_budget": 0}
+    measured = camlime.explain(scan, bundle, **asked, device="cpu").provenance
+    assert measured["batch_size"] is None and measured["batch_size_used"] >= 1
+    given = camlime.explain(scan, bundle, **asked, device="cpu", batch_size=3).provenance
+    assert (given["batch_size"], given["batch_size_used"]) == (3, 3)
 
 
 def test_what_was_made_up_of_the_scans_place_is_a_warning(scan: Scan, bundle: camlime.Bundle) -> None:
     noted = replace(scan, notes=("it does not say where it lies",))
-    assert noted.notes[0] in pipeline.answer(noted, bundle, device="cpu").warnings
+    assert noted.notes[0] in answer(noted, bundle, device="cpu").warnings
     assert noted.notes[0] in explain(noted, bundle, methods=["gradcam"]).warnings

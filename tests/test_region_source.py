@@ -123,3 +123,10 @@ def test_lattice_of_swapped_axes() -> None:
     swap = np.eye(4)[[1, 0, 2, 3]]
     assert same_lattice((3, 4, 5), swap, (4, 3, 5), np.eye(4))
     assert not same_lattice((3, 4, 5), swap, (3, 4, 5), np.eye(4))
+
+
+def test_an_image_is_no_label_map(tmp_path: Path, scan: Scan, seen: ModelInput) -> None:
+    path = save_volume(tmp_path / "ct.nii.gz", label_map(scan) - 8, scan.affine)
+    with pytest.raises(RegionsError, match="negative numbers, down to -8") as caught:
+        regions_from_file(path, scan, seen)
+    assert "looks like an image" in caught.value.hint

@@ -198,13 +198,40 @@ def test_an_earlier_json_cannot_have_other_files_removed(tmp_path: Path) -> None
     assert all(path.read_text() == "mine" for path in victims)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": "another"}', '{"format": "camlime explanation 1"}'])
+@pytest.mark.parametrize("text", ['{"format": "camlime explanation 0"}', '{"format": "camlime explanation 1"}'])
 def test_an_earlier_json_that_cannot_be_read_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "explanation.json").write_text(text)
     (tmp_path / "fused.nii.gz").write_text("mine")
     only_gradcam().save(tmp_path)
     assert (tmp_path / "fused.nii.gz").read_text() == "mine"
     assert list(Explanation.load(tmp_path).attributions) == ["gradcam++"]
+
+
+@pytest.mark.parametrize("name", ["input.nii.gz", "gradcampp.nii.gz", "overview.png", "scan.txt", "explanation.json"])
+def test_a_file_that_no_earlier_explanation_names_is_not_replaced(tmp_path: Path, name: str) -> None:
+    brought = tmp_path / "elsewhere" / "scan.txt"
+    brought.parent.mkdir()
+    brought.write_text("new")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / name).write_text('{"format": "another"}')
+    with pytest.raises(OutputError, match="is there already, and no earlier result") as caught:
+        only_gradcam().save(folder, also=[brought])
+    assert name in caught.value.message
+    assert contents(folder) == {folder / name: b'{"format": "another"}'}
+
+
+def test_a_file_that_was_brought_along_is_replaced_by_its_successor_alone(tmp_path: Path) -> None:
+    brought = tmp_path / "elsewhere" / "scan.txt"
+    brought.parent.mkdir()
+    brought.write_text("first")
+    folder = tmp_path / "out"
+    explanation().save(folder, also=[brought])
+    only_gradcam().save(folder)
+    assert (folder / "scan.txt").read_text() == "first"
+    brought.write_text("second")
+    only_gradcam().save(folder, also=[brought])
+    assert (folder / "scan.txt").read_text() == "second"
 
 
 def test_a_folder_is_in_the_way(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,6 +263,12 @@ def _class_names(
     network: nn.Module, metadata: Metadata, channels: int, dims: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if metadata.class_names:
+        twice = next((name for name, count in Counter(metadata.class_names).items() if count > 1), None)
+        if twice is not None:  # answers are told by name: one of the two would be lost
+            raise BundleError(
+                f"the metadata gives two classes the same name: '{twice}'",
+                hint=f"give each output a name of its own in 'channel_def' in {METADATA}",
+            )
         return metadata.class_names, ()
     count = metadata.output_count
     if count is None:

@@ -25,3 +25,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: nothing was kept\n")
         raise SystemExit(INTERRUPTED) from None
+    except OSError as error:  # of what is printed before a command begins, such as help; a command tells its own
+        if error.filename is not None:
+            raise
+        from camlime.cli.console import output_refused
+
+        refused = output_refused(error)
+        sys.stderr.write(f"error: {refused.message}\nhint: {refused.hint}\n")
+        raise SystemExit(refused.exit_code) from None

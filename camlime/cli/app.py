@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from camlime.cli.arguments import Command
 from camlime.cli.commands.authoring import add_explain, card, check_bundle, randomisation
 from camlime.cli.commands.benchmark import benchmark
 from camlime.cli.commands.classify import classify
@@ -45,7 +46,7 @@ COMMANDS = (
     randomisation,
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
+from camlime.errors import OutputError
 from camlime.overview.words import (
     agreement_in_numbers,
     agreement_in_words,
@@ -41,7 +45,8 @@ class Printer:
         said = Text()
         for text, style in parts:
             said.append(visible(text), style=style or None)
-        self.console.print(said, soft_wrap=True)
+        with _told(self.console.file):
+            self.console.print(said, soft_wrap=True)
 
     def busy(self, text: str, *, quiet: bool = False) -> AbstractContextManager[object]:
         """Show on a terminal, while it lasts, that work goes on."""
@@ -136,8 +141,40 @@ class Printer:
 
     def exactly(self, *lines: object, style: str | None = None) -> None:
         """Print lines as they are, such as the names of files and commands to copy."""
-        for line in lines:
-            self.console.out(str(line), style=style, highlight=False)
+        with _told(self.console.file):
+            for line in lines:
+                self.console.out(str(line), style=style, highlight=False)
+
+    def json(self, record: Mapping[str, Any]) -> None:
+        """Print a record for programs to read."""
+        self.exactly(json.dumps(record, indent=2))
+
+
+@contextmanager
+def _told(stream: IO[str]) -> Iterator[None]:
+    """Say what is wrong where the standard output takes no more; a reader that went away is no error of ours.
+
+    Raises:
+        OutputError: it takes no more, most often because it goes to a file on a disk that is full.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if stream is not sys.stdout:
+            raise
+        raise output_refused(error) from error
+
+
+def output_refused(error: OSError) -> OutputError:
+    """What is said where the standard output cannot be written to, of which nothing more is tried."""
+    with suppress(OSError, ValueError, AttributeError):  # else the interpreter tries again as it ends, and complains
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError(
+        f"cannot write to the standard output: {error.strerror or error}",
+        hint="send it to a place with space left; files that were written are there",
+    )
 
 
 def stdout() -> Printer:

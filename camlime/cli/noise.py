@@ -10,6 +10,7 @@ _KNOWN = (
     (r".*", r"monai(\..*)?", FutureWarning),
     (r".*", r"torch(\..*)?", DeprecationWarning),
     (r".*does not have a deterministic implementation", r".*", UserWarning),
+    (r"Detected pickle protocol", r"torch(\..*)?", UserWarning),
     (r".*Deterministic behavior was enabled", r".*", UserWarning),
 )
 """Message, module, category of warnings that mean nothing for a user."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,9 +16,13 @@ from camlime.cli.interrupts import Interrupts
 from camlime.cli.places import Place
 from camlime.cli.progress import Watch
 from camlime.cli.slicing import Slicing, explain_and_save_slices
+from camlime.earlier import REPORT_NAME, check_inputs_stay, check_unclaimed
 from camlime.explanation import Explanation
-from camlime.pipeline import checked_methods, explain
+from camlime.pipeline import DEFAULT_METHODS, checked_methods, explain
 from camlime.scan import Scan
+
+if TYPE_CHECKING:
+    from camlime.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ def explain_and_save(request: Request) -> list[Path]:
         with stderr().busy("reading scan and bundle", quiet=request.quiet):
             scan = Scan.read(request.scan, series=request.series)
             bundle = Bundle.load(request.bundle, trust_code=request.trust_code)
-        if request.slicing.needed(bundle, scan):
+        of_slices = request.slicing.needed(bundle, scan)
+        _check_nothing_is_lost(request, bundle, of_slices=of_slices)
+        if of_slices:
             interrupts.soften()
             return explain_and_save_slices(request, scan, bundle, interrupts)
         point = request.place.in_ras(scan)
@@ -85,11 +92,12 @@ def explain_and_save(request: Request) -> list[Path]:
             explanation = explain(scan, bundle, listeners=watch.listeners(), point=point, **request.settings)
         if not explanation.complete and not explanation.attributions:
             raise KeyboardInterrupt
-        files = explanation.save(request.output, native=scan if request.native_grid else None, also=request.also)
-        if request.report:
-            from camlime.cli.pages import write_page
-
-            files.append(write_page(explanation, request.output, scan=scan, identified=request.identified))
+        files = explanation.save(
+            request.output,
+            native=scan if request.native_grid else None,
+            also=request.also,
+            page=partial(_page, explanation, scan, request) if request.report else None,
+        )
     printer = stdout()
     if request.quiet:
         printer.exactly(*files)
@@ -102,6 +110,33 @@ def explain_and_save(request: Request) -> list[Path]:
         stderr().line(("interrupted: ", "yellow"), (f"kept {kept_in_words(explanation, running)}", ""))
         raise typer.Exit(INTERRUPTED)
     return files
+
+
+def _page(explanation: Explanation, scan: Scan, request: Request) -> str:
+    from camlime.cli.pages import page_text
+
+    return page_text(explanation, scan=scan, identified=request.identified)
+
+
+def _check_nothing_is_lost(request: Request, bundle: Bundle, *, of_slices: bool) -> None:
+    """Find out before the work whether its results would take the place of the inputs, or of other files of the user's.
+
+    Raises:
+        OutputError: they would.
+    """
+    from camlime import saving
+    from camlime.slices import saving as slices_saving
+
+    methods = checked_methods(request.settings.get("methods") or bundle.explain_settings.methods or DEFAULT_METHODS)
+    if of_slices:
+        names = slices_saving.possible_files(request.output, methods, native=request.native_grid)
+    else:
+        names = saving.possible_files(methods, native=request.native_grid)
+    names = [name for name in names if request.report or name != REPORT_NAME]
+    names += [path.name for path in request.also]
+    given = [request.settings.get(name) for name in ("regions", "region_names", "guidance")]
+    check_inputs_stay(request.output, names, [request.scan, *[path for path in given if path is not None]])
+    check_unclaimed(request.output, names)
 
 
 def kept_in_words(explanation: Explanation, running: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,6 @@ def _range(option: str, text: str | None) -> range | None:
 
 def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str, *, as_json: bool) -> None:
     """Classify the slices and print one line each, or JSON."""
-    import json
-
     from camlime.record import plain
     from camlime.slices import classify_slices
     from camlime.slices.saving import answer_record
@@ -136,7 +135,7 @@ def classify_and_print(scan: Scan, bundle: Bundle, slicing: Slicing, device: str
         "bundle": {"name": bundle.name, "version": bundle.version},
         "warnings": list(answers.warnings),
     }
-    typer.echo(json.dumps(plain(record), indent=2))
+    stdout().json(plain(record))
 
 
 def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interrupts: Interrupts) -> list[Path]:
@@ -166,12 +165,11 @@ def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interr
         )
     if not result.complete and not result.explanations:
         raise KeyboardInterrupt
-    files = result.save(request.output, native=scan if request.native_grid else None)
-    if request.report:
-        from camlime.cli.pages import write_page
-        from camlime.slices.loading import load_slices
-
-        files.append(write_page(load_slices(request.output), request.output, scan=scan, identified=request.identified))
+    files = result.save(
+        request.output,
+        native=scan if request.native_grid else None,
+        page=partial(_page, scan, request) if request.report else None,
+    )
     printer = stdout()
     if request.quiet:
         printer.exactly(*files)
@@ -185,6 +183,13 @@ def explain_and_save_slices(request: Request, scan: Scan, bundle: Bundle, interr
         stderr().line(("interrupted: ", "yellow"), (f"kept {len(result.explanations)} explained slice(s)", ""))
         raise typer.Exit(INTERRUPTED)
     return files
+
+
+def _page(scan: Scan, request: Request, saved: Path) -> str:
+    from camlime.cli.pages import page_text
+    from camlime.slices.loading import load_slices
+
+    return page_text(load_slices(saved), scan=scan, identified=request.identified)
 
 
 def print_answers(printer: Printer, answers: SliceAnswers, explained: Sequence[int] = ()) -> None:

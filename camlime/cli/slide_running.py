@@ -71,7 +71,7 @@ def run_slide(request: SlideRequest) -> None:
         checked_methods(request.settings["methods"])
     device, batch_size = request.settings["device"], request.settings["batch_size"]
     select_device(device)
-    check_folder(request.output)
+    check_folder(request.output, request.slide)
     with Interrupts() as interrupts, open_slide(request.slide) as slide:
         with stderr().busy("reading bundle and slide", quiet=request.quiet):
             bundle = Bundle.load(request.bundle, trust_code=request.trust_code)

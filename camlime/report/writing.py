@@ -48,10 +48,18 @@ def write_report(
     Example:
         >>> write_report(camlime.Explanation.load("explanation"), "explanation/report.html")  # doctest: +SKIP
     """
+    return save_page(report_text(explanation, scan=scan, identified=identified), Path(path))
+
+
+def report_text(explanation: Explanation, *, scan: Scan | None = None, identified: bool = False) -> str:
+    """The page that :func:`write_report` writes, to be saved together with other files.
+
+    Raises:
+        RequestError: there is no map, or the scan is another one.
+    """
     if explanation.best is None:
         raise RequestError("the explanation holds no map to show", hint="explain the scan again")
-    text = render(explanation, scan=scan, identified=identified, viewer=installed_viewer())
-    return save_page(text, Path(path))
+    return render(explanation, scan=scan, identified=identified, viewer=installed_viewer())
 
 
 def save_page(text: str, path: Path) -> Path:

@@ -91,11 +91,13 @@ class SliceExplanations:
             return None
         return max(leads, key=_peak).strongest_point_ras()
 
-    def save(self, folder: str | Path, *, native: Scan | None = None) -> list[Path]:
+    def save(
+        self, folder: str | Path, *, native: Scan | None = None, page: Callable[[Path], str] | None = None
+    ) -> list[Path]:
         """Write everything to a folder; see :func:`camlime.slices.saving.save_slices`."""
         from camlime.slices.saving import save_slices
 
-        return save_slices(self, Path(folder), native=native)
+        return save_slices(self, Path(folder), native=native, page=page)
 
     def _stacked(self, by_slice: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float32]:
         return stacked(by_slice, self.shape, self.first)

@@ -3,58 +3,76 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from camlime import saving
+from camlime.earlier import OVERVIEW, REPORT_NAME, SLICES_FORMAT, check_inputs_stay, check_unclaimed, earlier_files
 from camlime.record import NATIVE, file_stem, plain
 from camlime.resampling import resample
-from camlime.saving import REPORT_NAME
 from camlime.scan import Scan, save_volume
 from camlime.slices.answers import SliceAnswer
 from camlime.slices.explaining import SliceExplanations
 from camlime.slices.picture import draw_slices
 from camlime.staging import JSON_NAME, staged
 
-FORMAT = "camlime slices 1"
-
-_OVERVIEW = "overview.png"
-_NAME = r"[A-Za-z0-9_+-]+"
-_OURS = re.compile(
-    rf"slice_\d{{3,}}/{_NAME}\.(nii\.gz|png|json)|({NATIVE}/)?{_NAME}\.nii\.gz"
-    rf"|{re.escape(_OVERVIEW)}|{re.escape(REPORT_NAME)}"
-)
-"""What a JSON may have removed as earlier results: a stranger's could name any file of the folder."""
+FORMAT = SLICES_FORMAT
 
 
-def save_slices(result: SliceExplanations, folder: Path, *, native: Scan | None = None) -> list[Path]:
+def save_slices(
+    result: SliceExplanations,
+    folder: Path,
+    *,
+    native: Scan | None = None,
+    page: Callable[[Path], str] | None = None,
+) -> list[Path]:
     """Write all of it to a folder, which is made if it is not there, in place of earlier slices in it; all or nothing.
 
     Args:
         result: what to write.
         folder: where to.
         native: the scan; if given, the stacked maps are also written on its grid, in ``native/``.
+        page: makes the text of a report page to go with it, of the slices saved in the folder that it is given.
 
     Returns:
         The files, ``explanation.json`` first; those of single slices are named by their folder's own JSON.
 
     Raises:
-        OutputError: it cannot be written; nothing new is left behind.
+        OutputError: it cannot be written, or not without replacing a file that no earlier result names, or the scan
+            itself; nothing new is left behind.
     """
-    with staged(folder, instead_of=_earlier) as stage:
+    with staged(folder, instead_of=earlier_files) as stage:
         names = _volumes(result, stage)
         if native is not None:
             names += _native_volumes(result, native, stage)
-        draw_slices(result, stage / _OVERVIEW)
+        draw_slices(result, stage / OVERVIEW)
         folders = {n: slice_folder(n) for n in result.explanations}
-        written = [*names, _OVERVIEW]
+        written = [*names, OVERVIEW]
         for n, explanation in result.explanations.items():
             explanation.save(stage / folders[n])
         inner = sorted(str(p.relative_to(stage)) for name in folders.values() for p in (stage / name).iterdir())
         record = record_of(result, [*written, *inner])
         (stage / JSON_NAME).write_text(json.dumps(plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return [folder / name for name in (JSON_NAME, *written, *folders.values())]
+        last = [] if page is None else [REPORT_NAME]
+        if page is not None:
+            (stage / REPORT_NAME).write_text(page(stage), encoding="utf-8", newline="\n")
+        check_unclaimed(folder, [JSON_NAME, *written, *inner, *last])
+        check_inputs_stay(folder, [*written, *inner], [] if native is None else [native.source])
+    return [folder / name for name in (JSON_NAME, *written, *folders.values(), *last)]
+
+
+def possible_files(folder: Path, methods: Iterable[str], *, native: bool = False) -> list[str]:
+    """The names of all files that slices by these methods may consist of.
+
+    Of single slices, whose numbers only the answers tell, those in folders that are there already: nothing else can be
+    in the way.
+    """
+    methods = list(methods)
+    inner = [name for name in saving.possible_files(methods) if name != REPORT_NAME]
+    taken = [path.name for path in folder.glob("slice_*") if path.is_dir()]
+    outer = [name for name in saving.possible_files(methods, native=native) if "regions" not in name]
+    return [*outer, "slices.nii.gz", *[f"{place}/{name}" for place in taken for name in inner]]
 
 
 def slice_folder(n: int) -> str:
@@ -143,14 +161,3 @@ def _maps(result: SliceExplanations) -> Mapping[str, Any]:
         if std is not None:
             volumes[f"{file_stem(method)}_std"] = std
     return volumes
-
-
-def _earlier(folder: Path) -> list[Path]:
-    """What earlier slices in the folder named, relative to it; none if there are none that can be read."""
-    try:
-        record = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            return []
-        return [Path(name) for name in (*record["files"], REPORT_NAME) if _OURS.fullmatch(name)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []

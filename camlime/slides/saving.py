@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from camlime.earlier import check_inputs_stay, check_unclaimed
 from camlime.errors import OutputError
 from camlime.record import plain
 from camlime.slides.explaining import place_of
@@ -28,6 +29,7 @@ PICTURE = "overview.png"
 TILES = "tiles"
 """Sub-folder with an explanation for each explained tile."""
 
+_FILES = (SLIDE_JSON, PICTURE, MAP, TABLE)
 _TILE_NAME = re.compile(r"x\d+_y\d+")
 _TILE_FILES = ("*.nii.gz", "explanation.json", "overview.png")
 
@@ -57,15 +59,17 @@ def save_map(
         The files.
 
     Raises:
-        OutputError: it cannot be written; nothing new is left behind.
+        OutputError: it cannot be written, or not without replacing a file that no earlier map names; nothing new is
+            left behind.
     """
+    check_folder(folder)
     with staged(folder, instead_of=_earlier_tiles) as stage:
         _write_map(made, stage / MAP)
         _write_table(made, stage / TABLE)
         draw_map(made, stage / PICTURE, shown=shown, tiles=tiles)
         record = record_of(made, shown=shown, provenance=provenance or {}, warnings=warnings)
         _write_json(record, stage / SLIDE_JSON)
-    return [folder / name for name in (SLIDE_JSON, PICTURE, MAP, TABLE)]
+    return [folder / name for name in _FILES]
 
 
 def tile_folder(folder: Path, tile: Tile) -> Path:
@@ -175,11 +179,15 @@ def _earlier_tiles(folder: Path) -> list[Path]:
     return [path.relative_to(folder) for one in folders for files in _TILE_FILES for path in sorted(one.glob(files))]
 
 
-def check_folder(folder: Path) -> None:
-    """Find out before the long work whether something that is no folder stands where the explanations go.
+def check_folder(folder: Path, slide: Path | None = None) -> None:
+    """Find out before the long work whether something stands where the map and the explanations go.
+
+    Args:
+        folder: where they go.
+        slide: that they are made from.
 
     Raises:
-        OutputError: it does.
+        OutputError: the slide would be lost, or a file that no earlier map names; or a file has the folder's name.
     """
     place = folder / TILES
     if place.exists() and not place.is_dir():
@@ -187,3 +195,15 @@ def check_folder(folder: Path) -> None:
             f"{place} is a file, but results belong into a folder of that name",
             hint="move the file away, or give --output another folder",
         )
+    if slide is not None:
+        check_inputs_stay(folder, _FILES, [slide])
+    if not _is_ours(folder):
+        check_unclaimed(folder, _FILES)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an earlier map, of whatever version, lies in the folder, and so names its files."""
+    try:
+        return str(json.loads((folder / SLIDE_JSON).read_text(encoding="utf-8"))["format"]).startswith("camlime-slide/")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -397,3 +397,9 @@ def test_shipped_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (bundle.name, bundle.version, bundle.root) == ("Tiny", "1.2.3", (tmp_path / "some" / "tiny").resolve())
     with pytest.raises(BundleError, match="a shipped one: tiny"):
         Bundle.load("tinny")
+
+
+def test_two_classes_of_one_name(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="two classes the same name: 'a'") as caught:
+        Bundle.load(write(tmp_path / "b", meta=metadata([16, 16], names=["a", "a"])))
+    assert "channel_def" in caught.value.hint

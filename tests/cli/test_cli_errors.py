@@ -117,6 +117,8 @@ def test_a_defect_asks_for_debug(camlime: Run, volume: Path, bundle: Path, monke
         ["--subdivide", "20"],
         ["--regions", "a.nii.gz", "--subdivide", "1"],
         ["--nonsense"],
+        ["--target-layer", ""],
+        ["--output="],
     ],
 )
 def test_usage_errors(camlime: Run, tmp_path: Path, options: list[str]) -> None:
@@ -186,3 +188,29 @@ def test_a_scan_that_is_not_there_is_told_before_the_heavy_imports(tmp_path: Pat
         Scan.read(missing)
     assert done.stderr.splitlines() == [f"error: {caught.value.message}", f"hint: {caught.value.hint}"]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["classify", "", "--bundle", "b"], "an argument of classify"),
+        (["classify", "scan.nii.gz", "--bundle", " "], "--bundle"),
+        (["explain", "scan.nii.gz", "--bundle", "b", "--output="], "--output"),
+        (["layers", "--bundle", "b", "--", ""], "an argument of layers"),
+    ],
+)
+def test_nothing_at_all_is_not_the_current_folder(camlime: Run, arguments: list[str], named: str) -> None:
+    result = camlime(*arguments)
+    assert result.exit_code == 2
+    assert f"{named} is empty" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("arguments", [["--version"], ["layers", "--bundle"]])
+def test_the_standard_output_is_full(bundle: Path, arguments: list[str]) -> None:
+    asked = [*arguments, *([str(bundle)] if arguments[-1] == "--bundle" else [])]
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "camlime", *asked]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 8
+    assert "cannot write to the standard output: No space left" in done.stderr and "Traceback" not in done.stderr

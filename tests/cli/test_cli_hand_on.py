@@ -27,6 +27,30 @@ def test_explain_writes_the_page_and_a_later_run_takes_it_away(
     assert not page.exists()  # it spoke of an explanation that is gone
 
 
+def test_where_the_page_cannot_be_written_nothing_is(
+    camlime: Callable[..., Any], volume: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("camlime.cli.pages.report_text", full)
+    quick = (
+        "--methods",
+        "gradcam",
+        "--n-regions",
+        "6",
+        "--batch-size",
+        "16",
+        "--device",
+        "cpu",
+        "--evidence-budget",
+        "0",
+    )
+    done = camlime("explain", volume, "--bundle", bundle, "--output", tmp_path / "out", *quick, "--report")
+    assert done.exit_code == 8 and "No space left" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_report_of_a_saved_explanation(camlime: Callable[..., Any], tmp_path: Path) -> None:
     volume_explanation(scan="Doe.nii.gz").save(tmp_path / "out")
     done = camlime("report", tmp_path / "out", "--identified", "--output", tmp_path / "page.html")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +36,7 @@ def check_bundle(
             stderr().line(("refused: ", "bold red"), (str(refusal), ""))
     found = understand(Bundle.load(bundle, trust_code=trust_code))
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        stdout().json(found.as_dict())
         return
     printer = stdout()
     for what, how in found.in_words():

@@ -14,6 +14,8 @@ from camlime.cli.reporting import reported
 if TYPE_CHECKING:
     from camlime.benchmark.run import Step
 
+RESULTS = ("index.html", "summary.json", "results.csv", "comparisons.csv")
+
 SOME_FAILED = 1
 """Exit code where some cases could not be done; the results of the others are written."""
 
@@ -66,6 +68,10 @@ def benchmark(
     from camlime.benchmark import BenchmarkSettings, chosen, read_cohort, run_benchmark
     from camlime.cli.console import stderr, stdout
     from camlime.device import select_device
+    from camlime.earlier import check_other_file
+
+    for name in RESULTS:
+        check_other_file(output / name, [cases])
 
     if scheduler is None:
         select_device(device)
@@ -103,7 +109,7 @@ def benchmark(
     for one in summary["cohort"]["skipped"]:
         budget = f" at {one['budget']} passes" if one["budget"] else ""
         stderr().line(("skipped: ", "yellow"), (f"{one['method']}{budget} in {one['cases']} case(s): {one['why']}", ""))
-    printer.exactly(*[output / name for name in ("index.html", "summary.json", "results.csv", "comparisons.csv")])
+    printer.exactly(*[output / name for name in RESULTS])
     failed = summary["cohort"]["failed"]
     if failed:
         stderr().line(("error: ", "bold red"), (f"{len(failed)} of {len(cohort)} cases could not be done", "red"))

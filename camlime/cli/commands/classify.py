@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -64,7 +63,7 @@ def classify(
             "assumptions": list(loaded.assumptions),
             "warnings": list(found.warnings),
         }
-        typer.echo(json.dumps(answer, indent=2))
+        stdout().json(answer)
         return
     stdout().prediction(found.prediction)
     for warning in (*found.warnings, *loaded.assumptions):

@@ -35,10 +35,14 @@ def report(
     from camlime.cli.pages import write_page
 
     with stderr().busy("writing the page"):
+        from camlime.earlier import REPORT_NAME, check_other_file, earlier_files
         from camlime.saving import load_explanation
         from camlime.scan import Scan
         from camlime.slices.loading import holds_slices, load_slices
 
+        if output is not None:
+            shown = [explanation / name for name in earlier_files(explanation) if name.name != REPORT_NAME]
+            check_other_file(output, [*shown, *([] if scan is None else [scan])])
         found = load_slices(explanation) if holds_slices(explanation) else load_explanation(explanation)
         uid = found.provenance.get("scan", {}).get("series_uid")
         read = None if scan is None else Scan.read(scan, series=uid or None)

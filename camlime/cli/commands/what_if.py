@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +37,7 @@ def what_if(
 ) -> None:
     """Print what the model answers without a marked part of the image, and to that part alone."""
     place = Place(point, point_lps, center_voxel)
-    from camlime.cli.console import stderr
+    from camlime.cli.console import stderr, stdout
     from camlime.device import select_device
     from camlime.scan import Scan
     from camlime.whatif import what_if
@@ -57,7 +56,7 @@ def what_if(
         trust_code=trust_code,
     )
     if as_json:
-        typer.echo(json.dumps(answers.as_dict(), indent=2))
+        stdout().json(answers.as_dict())
         return
     _print(answers)
     for warning in (*answers.warnings, *answers.assumptions):

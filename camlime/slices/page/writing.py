@@ -63,7 +63,16 @@ def write_slices_report(
     Example:
         >>> write_slices_report(load_slices("explanation"), "explanation/report.html")  # doctest: +SKIP
     """
-    return save_page(render(found, scan=scan, identified=identified, viewer=installed_viewer()), Path(path))
+    return save_page(slices_report_text(found, scan=scan, identified=identified), Path(path))
+
+
+def slices_report_text(found: SavedSlices, *, scan: Scan | None = None, identified: bool = False) -> str:
+    """The page that :func:`write_slices_report` writes, to be saved together with other files.
+
+    Raises:
+        RequestError: the scan is another one.
+    """
+    return render(found, scan=scan, identified=identified, viewer=installed_viewer())
 
 
 def render(found: SavedSlices, *, scan: Scan | None, identified: bool, viewer: Viewer | None) -> str:
