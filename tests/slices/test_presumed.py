@@ -459,7 +459,8 @@ def test_classify_says_what_speaks_against_an_answer(bundle_path, pictures, tmp_
     file = save_volume(tmp_path / "flair.nii.gz", image, np.diag([1.5, 1.5, 3.0, 1.0]))
     done = run("classify", file, "--bundle", path)
     told = json.loads(run("classify", file, "--bundle", path, "--json").stdout)
-    *unlike, series = told["warnings"]
+    *unlike, series, padding = told["warnings"]
+    assert "of what the network sees is padding" in padding
     assert series == "this may not be a T1 series, which the bundle was trained on: 'flair.nii.gz' speaks of flair"
     assert [text.startswith("the image is unlike the training data (score") for text in unlike] == (
         [True] if kind == "outside" else []

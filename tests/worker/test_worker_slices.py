@@ -176,7 +176,8 @@ def test_a_single_slice_outside_the_training_domain_has_no_class(talk, flat_bund
     prediction = talk.ask("classify", **asked)["prediction"]
     assert prediction["class"] is None
     assert prediction["outside_because"] == "unlike the training data"
-    [said] = talk.ask("classify", **asked)["warnings"]
+    said, padding = talk.ask("classify", **asked)["warnings"]
+    assert "of what the network sees is padding" in padding
     assert said.startswith("the image is unlike the training data (score")
     result = talk.ask("explain", **asked, folder=tmp_path / "run", settings=FEW)
     assert result["prediction"]["class"] is None
