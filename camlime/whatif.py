@@ -22,10 +22,11 @@ from camlime.evidence.baselines import titled
 from camlime.explanation import Prediction
 from camlime.guidance import guided
 from camlime.masking import make_baseline
-from camlime.pipeline import Prepared, ask, classifier_of, input_around, prediction_from
+from camlime.pipeline import Prepared, ask, classifier_of, prediction_from
 from camlime.region_source import labels_from_file
 from camlime.regions import regions_from_label_map
 from camlime.scan import Scan
+from camlime.view import input_around
 
 ALWAYS = (NamedOptions("mean"), NamedOptions("median"), NamedOptions("blur"))
 """Baselines asked about beside those that the bundle names."""

@@ -12,9 +12,9 @@ from support.blob_bundle import write_blob_bundle
 
 import camlime
 from camlime.bundle import Bundle
-from camlime.pipeline import focus, input_around
 from camlime.scan import Scan
 from camlime.settings import METHODS
+from camlime.view import focus, input_around
 
 SOME = ("gradcam", "hirescam", "lime", "fused", "mean", "rank")
 N_REGIONS = 120

@@ -16,9 +16,10 @@ from camlime.bundle import Bundle
 from camlime.bundle.model_input import ModelInput
 from camlime.errors import RegionsError, RequestError
 from camlime.methods.case import Case
-from camlime.pipeline import DEFAULT_REGIONS, classifier_of, explaining_baseline, focus, predict
+from camlime.pipeline import DEFAULT_REGIONS, classifier_of, explaining_baseline, predict
 from camlime.regions import Regions, regions_from_label_map, supervoxels
 from camlime.scan import Scan, load_label_map
+from camlime.view import focus
 
 TRIES = 20
 """How far beyond twice the wanted number of supervoxels is asked for, to get an exact number of regions."""

@@ -16,9 +16,10 @@ from camlime.explanation import Explanation
 from camlime.monai_label.asked import Asked
 from camlime.monai_label.slices import ChosenSlice, choose_slice
 from camlime.monai_label.study import Study
-from camlime.pipeline import Listeners, Prepared, classifier_of, explain, focus, input_around
+from camlime.pipeline import Listeners, Prepared, classifier_of, explain
 from camlime.scan import Scan
 from camlime.slices.answers import UNCONFIRMED
+from camlime.view import focus, input_around
 from camlime.worker.engine.warm import Kept, stamp
 from camlime.worker.engine.work import in_fields
 

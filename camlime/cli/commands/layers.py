@@ -43,8 +43,8 @@ def layers(
     from camlime.classifier import Classifier
     from camlime.guidance import guided
     from camlime.methods.layers import candidate_layers, choose_layer, find_layer
-    from camlime.pipeline import focus
     from camlime.scan import Scan
+    from camlime.view import focus
 
     loaded = Bundle.load(bundle, trust_code=trust_code)
     if scan is None:

@@ -17,9 +17,10 @@ from camlime.bundle import Bundle
 from camlime.bundle.shipped import find_bundle
 from camlime.classifier import Classifier
 from camlime.explanation import Explanation
-from camlime.pipeline import Prepared, classifier_of, input_around
+from camlime.pipeline import Prepared, classifier_of
 from camlime.scan import Scan
 from camlime.slices import SliceExplanations, SliceStack
+from camlime.view import input_around
 from camlime.worker.engine.arrays import scan_from_array
 from camlime.worker.engine.cutting import single, stack_of
 from camlime.worker.engine.describe import blank_input
